@@ -22,10 +22,10 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// Words that only the help contains. A cell that already shows the right letter is not redrawn, so one of them may
 /// arrive incomplete.
 const WORDS: [&str; 4] = [
-    "closes this",
+    "closes the help",
     "lowered the",
     "residual = ",
-    "movement changes",
+    "flip N: sign",
 ];
 
 /// Longer than any frame takes.

@@ -14,9 +14,9 @@ use crate::sheet::{UnknownView, View};
 
 /// See which parameters of a network are doing the learning.
 ///
-/// lcascope trains a network, splits every step's change of the training loss among all parameters
-/// (Loss Change Allocation), records it in an HDF5 file, and shows it live. Without a command it
-/// runs the demo: a small network on a sample of MNIST that is part of the program.
+/// lcascope trains a network, divides the change in training loss of every step among all parameters
+/// (Loss Change Allocation, LCA), records it in an HDF5 file and shows it live. Without a command it
+/// runs a demo: a small network on the embedded sample of MNIST.
 #[derive(Debug, Parser)]
 #[command(name = "lcascope", version, propagate_version = true)]
 pub struct Cli {
@@ -44,80 +44,80 @@ pub fn parse() -> Result<Cli, clap::Error> {
 pub enum Command {
     /// Train a network and allocate every step
     Train(Box<TrainArgs>),
-    /// Allocate the loss along weights that come from elsewhere
+    /// Allocate the loss along a given path of weights, without training
     Allocate(Box<AllocateArgs>),
-    /// Replay a run file, or follow one that is being written; of two, show the difference
+    /// Replay a run file, follow one that is being written, or compare two
     Open(OpenArgs),
-    /// Summarise run files, and check that their sums add up
+    /// Summarise run files and check that their sums add up
     Info {
         /// Run files
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
     },
-    /// Show the run files in a folder, and how each stands
+    /// List the run files in a folder with their status
     List {
-        /// Folder [default: runs, or where there is none, this one]
+        /// Folder [default: runs if it exists, otherwise the current folder]
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-    /// End a running training after the step under way, and wait until its file is closed
+    /// Stop a running training after the current step and wait until its file is closed
     Stop {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Make a running training wait after the step under way
+    /// Pause a running training after the current step
     Pause {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Make a paused training go on; one that has ended goes on with `train --resume`
+    /// Resume a paused training (one that has ended: `train --resume`)
     Resume {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Check run files: structure, lengths, and that everything in them adds up
+    /// Verify run files: structure, lengths and sums
     Verify {
         /// Run files
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
     },
-    /// Make the file of a run that was killed readable by every HDF5 tool
+    /// Make the file of a killed run readable by every HDF5 tool
     Repair {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Make a set of runs that differ in one thing, and report what it changes
+    /// Train runs that differ in one setting and report its effect
     Experiment(ExperimentArgs),
-    /// Write the numbers of a view to a file, as a table or as a picture
+    /// Write a view to a file, as a table or a picture
     Export(ExportArgs),
-    /// Write what runs have shown as a report, in Markdown and as a page of HTML
+    /// Write a report on runs, in Markdown and HTML
     Report(ReportArgs),
-    /// Say where the configuration of the explorer is, and whether it can be used
+    /// Show where the explorer's configuration file is and check it
     Config {
-        /// Print the default file instead
+        /// Print the default configuration instead
         #[arg(long)]
         print_default: bool,
-        /// Print a network that is known by name as a file to change: mnist-fc, …
+        /// Print a preset network, such as mnist-fc, as a TOML file to edit
         #[arg(long, value_name = "NAME", conflicts_with = "print_default")]
         print_network: Option<String>,
     },
-    /// Read a run file for the process that has started this one
+    /// Read a run file for the parent process
     #[command(hide = true)]
     Reader {
-        /// Read only what is asked for
+        /// Read only what is requested
         #[arg(long)]
         details: bool,
-        /// Say one thing of it, and end
+        /// Answer one question and exit
         #[arg(long, conflicts_with = "details")]
         answer: Option<String>,
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
@@ -128,16 +128,16 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
-    /// TOML file with flags as keys, `-` for standard input, or a run file whose run is to be
-    /// repeated; flags win over it
+    /// TOML file with flags as keys (`-`: standard input), or a run file whose run to repeat; flags
+    /// take precedence
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on with a run that was stopped, has failed or was killed, with its own configuration
+    /// Resume a run that was stopped, failed or was killed, with its own configuration
     #[arg(long, value_name = "RUN.h5", conflicts_with = "config")]
     pub resume: Option<PathBuf>,
-    /// Return as soon as the training has begun, and leave it running without a terminal; not a key
-    /// of --config. What it has to say goes to FILE.log beside the run file; `lcascope open` shows
-    /// it, `lcascope stop` ends it
+    /// Train in the background and return as soon as the training has started; not a key of --config.
+    /// Messages go to FILE.log beside the run file; `lcascope open` shows the run, `lcascope stop`
+    /// stops it
     #[arg(long)]
     pub detach: bool,
     #[command(flatten)]
@@ -148,14 +148,14 @@ pub struct TrainArgs {
 #[command(allow_negative_numbers = true)]
 pub struct AllocateArgs {
     /// Run file with weights (`train --record-weights`), another HDF5 file with `weight/value`, or a
-    /// folder of .safetensors files, a file a point
+    /// folder of .safetensors files, one per point
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
-    /// Leave the path: take N equal steps on the straight line from its first point to its last
+    /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,
-    /// TOML file with flags as keys, or a run file, that says network, data and how to integrate [default: WEIGHTS,
-    /// if it is a run file]; what it says about training means nothing here
+    /// TOML file with flags as keys, or a run file, for the network, the data and the integration; its training
+    /// settings are ignored [default: WEIGHTS, if it is a run file]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     // Training flags are rejected if given.
@@ -169,7 +169,7 @@ pub struct OpenArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
-    /// Another run to compare it with
+    /// Another run file to compare with
     #[arg(value_name = "OTHER.h5")]
     pub other: Option<PathBuf>,
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
@@ -178,29 +178,29 @@ pub struct OpenArgs {
     /// auto (ascii unless the locale is UTF-8), braille, blocks or ascii [default: the configuration's, or auto]
     #[arg(long, value_name = "NAME")]
     pub glyphs: Option<GlyphsChoice>,
-    /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
+    /// Maximum frames per second, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N")]
     pub fps: Option<u32>,
 }
 
 #[derive(Debug, Args)]
 pub struct ExperimentArgs {
-    /// One of those that --list prints, or a TOML file
+    /// An experiment that --list prints, or a TOML file
     #[arg(value_name = "NAME", required_unless_present = "list")]
     pub name: Option<String>,
-    /// A size that two cores finish in about a quarter of an hour, on the embedded sample of MNIST
+    /// Use the small size: the embedded sample of MNIST, about 15 minutes on two cores
     #[arg(long)]
     pub quick: bool,
-    /// Folder for run files and report [default: experiments/NAME, or experiments/NAME-quick]
+    /// Folder for the run files and the report [default: experiments/NAME, or experiments/NAME-quick]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Data set, as for `train`
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Runs of each arm [default: what the experiment says]
+    /// Runs per arm [default: as the experiment specifies]
     #[arg(long, value_name = "N")]
     pub seeds: Option<u64>,
-    /// Print the experiments there are, or the runs of the one that is named
+    /// List all experiments, or the runs of the given one
     #[arg(long)]
     pub list: bool,
 }
@@ -210,45 +210,45 @@ pub struct ExportArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
-    /// View to write; `list` prints all views
+    /// View to write; `list` lists all views
     #[arg(long, value_name = "NAME")]
     pub view: ViewChoice,
-    /// csv, json, parquet, svg or png [default: what the name of --output ends with, or csv]
+    /// csv, json, parquet, svg or png [default: from the extension of --output, or csv]
     #[arg(long, value_name = "NAME")]
     pub format: Option<Format>,
-    /// File to write; `-` for standard output [default: RUN-VIEW.FORMAT in this folder]
+    /// File to write (`-`: standard output) [default: RUN-VIEW.FORMAT in the current folder]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Overwrite the file if it exists; of a link, the file behind it
+    /// Overwrite the file if it exists; for a link, its target
     #[arg(long)]
     pub force: bool,
     /// Only this layer [default: all]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
-    /// Only this neuron or channel of `--layer`, counted from 0, in the views `units` and `parameters`
+    /// Only this unit (neuron or channel) of `--layer`, counted from 0, in the views `units` and `parameters`
     #[arg(long, value_name = "INDEX")]
     pub unit: Option<usize>,
-    /// The parameter of the view `parameter`, which needs one: its place in the flat vector, counted
+    /// Parameter of the view `parameter` (required there): its index in the flat vector, counted
     /// from 0
     #[arg(long, value_name = "INDEX")]
     pub parameter: Option<usize>,
-    /// Only the steps from A up to and without B; either may be left out [default: all]
+    /// Only steps A to B-1; either end may be omitted [default: all]
     #[arg(long, value_name = "A..B")]
     pub steps: Option<StepRange>,
-    /// Add every N steps up to one row
+    /// Sum every N steps into one row
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
 }
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Run files. Of those that differ in their seeds alone, means and standard errors are given
+    /// Run files; those that differ only in their seed are reported as mean and standard error
     #[arg(value_name = "RUN.h5", required = true)]
     pub files: Vec<PathBuf>,
-    /// Folder to write: report.md, report.html, the figures, and all numbers as CSV
+    /// Folder to write: report.md, report.html, the figures and all numbers as CSV
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Replace an older report in the folder
+    /// Replace an existing report in the folder
     #[arg(long)]
     pub force: bool,
 }
@@ -282,8 +282,7 @@ impl FromStr for StepRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad =
-            || format!("invalid range of steps `{text}`: use A..B, A.. or ..B, with A before B");
+        let bad = || format!("invalid range of steps `{text}`: use A..B, A.. or ..B, with A < B");
         let (from, to) = text.split_once("..").ok_or_else(bad)?;
         let end = |text: &str| match text.trim() {
             "" => Ok(None),

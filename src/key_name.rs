@@ -51,15 +51,15 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     #[error(
-        "unknown key `{0}`: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
+        "unknown key `{0}`: use a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
          PageDown, Enter, Tab, Esc, Space, Backspace, Delete or Insert, with Ctrl-, Alt- or Shift- before it"
     )]
     Unknown(String),
-    #[error("`{0}`: write the character that comes of it, `G` for Shift and g")]
+    #[error("`{0}`: use the character that it types, such as `G` for Shift and g")]
     ShiftedCharacter(String),
-    #[error("a terminal cannot tell `{given}` from {same}: write that")]
+    #[error("terminals cannot distinguish `{given}` from {same}: use {same}")]
     Same { given: String, same: &'static str },
-    #[error("`{0}` is a combination that terminals do not send")]
+    #[error("terminals do not send `{0}`")]
     NotSent(String),
 }
 

@@ -145,7 +145,7 @@ impl ViewFolder {
 fn ignored_notice(path: &Path, why: &str) -> String {
     let why = why.lines().next().unwrap_or_default();
     format!(
-        "where you were in this run is forgotten: {}: {why}",
+        "cannot restore the view of this run: {}: {why}",
         path.display()
     )
 }
@@ -161,7 +161,7 @@ fn write(path: &Path, state: &SavedView) -> io::Result<()> {
     let text = toml::to_string(&state).map_err(io::Error::other)?;
     let odd = |there: fs::Metadata| !there.is_file() && !there.is_symlink();
     if path.symlink_metadata().is_ok_and(odd) {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("is not a regular file"));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -267,7 +267,7 @@ mod tests {
             fs::write(&path, bad).unwrap();
             let notice = views.load(&run(1)).unwrap_err();
             assert!(
-                notice.contains("forgotten") && notice.contains(".toml"),
+                notice.contains("cannot restore") && notice.contains(".toml"),
                 "{notice}"
             );
             assert!(!notice.contains('\n'), "{notice:?}");

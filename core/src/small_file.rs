@@ -18,10 +18,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = File::from(rustix::fs::open(path, how, Mode::empty())?);
     let there = file.metadata()?;
     if there.is_dir() {
-        return Err(io::Error::other("it is a directory, not a regular file"));
+        return Err(io::Error::other("is a directory, not a regular file"));
     }
     if !there.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("is not a regular file"));
     }
     Ok(file)
 }
@@ -44,11 +44,11 @@ pub fn text_of(from: impl Read, longest: u64) -> io::Result<String> {
     from.take(longest.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
-        let what = format!("it is longer than {} KiB", longest >> 10);
+        let what = format!("is larger than {} KiB", longest >> 10);
         return Err(io::Error::other(what));
     }
     String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8 text"))
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(text(&path, 9).unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::write(&path, "ünd").unwrap();
         assert_eq!(text(&path, 4).unwrap(), "ünd");
-        assert!(text(&path, 3).unwrap_err().to_string().contains("longer"));
+        assert!(text(&path, 3).unwrap_err().to_string().contains("larger"));
         fs::write(&path, b"\xff").unwrap();
         assert!(text(&path, 9).unwrap_err().to_string().contains("UTF-8"));
         let odd = |path: &Path| text(path, 9).unwrap_err().to_string();

@@ -20,14 +20,14 @@ const fn command(name: &'static str, arguments: &'static str, help: &'static str
 
 /// All commands except screen names and step numbers.
 pub const COMMANDS: &[Command] = &[
-    command("layer", "NAME", "look into a layer"),
-    command("unit", "N", "look into a unit of the layer"),
+    command("layer", "NAME", "open a layer"),
+    command("unit", "N", "open a unit of the layer"),
     command(
         "param",
         "N",
-        "look at a parameter, by its place in the flat vector",
+        "open a parameter, by its index in the flat vector",
     ),
-    command("class", "NAME", "select a class, by name or number"),
+    command("class", "NAME", "select a class by name or number"),
     command(
         "sort",
         "ORDER",
@@ -36,32 +36,24 @@ pub const COMMANDS: &[Command] = &[
     command(
         "filter",
         "TEXT",
-        "show only layers and tensors with these letters; without any, all",
+        "show only layers and tensors whose name contains TEXT; without TEXT, all",
     ),
-    command(
-        "zoom",
-        "A..B",
-        "show the steps from A up to and without B; without them, all",
-    ),
+    command("zoom", "A..B", "show steps A to B-1; without a range, all"),
     command("bookmark", "", "set or remove a bookmark at the cursor"),
-    command("events", "", "list events, lints and bookmarks"),
-    command(
-        "compare",
-        "",
-        "show the second run beside this one, or this one alone",
-    ),
-    command("copy", "", "the numbers of the view to the clipboard"),
+    command("events", "", "list events, warnings and bookmarks"),
+    command("compare", "", "toggle comparison with the second run"),
+    command("copy", "", "copy the table of the view to the clipboard"),
     command(
         "export",
         "FORMAT",
-        "the numbers of the view to files: csv, json, parquet, svg, png",
+        "write the table or picture to a file: csv, json, parquet, svg, png",
     ),
-    command("log", "", "messages of the run and recorder"),
+    command("log", "", "show the log of the run and the recorder"),
     command("pause", "", "pause the training"),
-    command("resume", "", "let a paused training go on"),
-    command("help", "", "these commands"),
-    command("keys", "", "the keys"),
-    command("quit", "", "leave"),
+    command("resume", "", "resume a paused training"),
+    command("help", "", "list these commands"),
+    command("keys", "", "list the keys"),
+    command("quit", "", "quit"),
 ];
 
 /// Formats that `export` accepts.
@@ -187,7 +179,7 @@ mod tests {
             let mut app = app();
             run(&mut app, command.name);
             assert!(
-                !app.overlays.notice().starts_with("no command"),
+                !app.overlays.notice().starts_with("unknown command"),
                 "{}",
                 command.name
             );

@@ -31,12 +31,12 @@ impl Mark {
         match kind {
             MarkKind::Bookmark => format!("step {step}: bookmark"),
             MarkKind::Event(EventKind::Residual) => format!(
-                "step {step}: residual of {value:.1e} nats, above {}",
+                "step {step}: residual {value:.1e} nats exceeds the tolerance {}",
                 header.tolerance
             ),
             MarkKind::Event(EventKind::NotFinite) => {
                 let of = header.layout.layers.len();
-                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
+                format!("step {step}: loss, or LCA of {value:.0} of {of} layers, not finite")
             }
             MarkKind::Event(EventKind::LossSpike) => {
                 format!(
@@ -45,7 +45,7 @@ impl Mark {
                 )
             }
             MarkKind::Event(EventKind::Synchronised) => {
-                format!("step {step}: {value:.0} layers learned most together")
+                format!("step {step}: {value:.0} layers share a moment of learning")
             }
         }
     }
@@ -156,7 +156,7 @@ impl App {
                 self.jump_to(mark.step);
                 self.overlays.say(mark.described(&self.model.header));
             }
-            None => self.overlays.say("no further event"),
+            None => self.overlays.say("no more events"),
         }
     }
 }
@@ -205,7 +205,7 @@ mod tests {
             steps.push(app.nav.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
-        assert_eq!(app.overlays.notice(), "no further event");
+        assert_eq!(app.overlays.notice(), "no more events");
         app.act(Action::PreviousEvent);
         app.act(Action::PreviousEvent);
         assert_eq!(app.nav.window.cursor(40), Some(5));

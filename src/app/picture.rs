@@ -69,7 +69,7 @@ fn shape(header: &RunHeader, layer: usize, tensor: &Tensor) -> (usize, [usize; 2
             (
                 1,
                 [rows, columns],
-                format!("{tiles} input channels of a 1×1 kernel, in rows of {columns}"),
+                format!("{tiles} input channels of a 1×1 kernel, {columns} per row"),
             )
         }
         [1, rows, columns] => (1, [*rows, *columns], format!("kernel {rows}×{columns}")),
@@ -92,13 +92,13 @@ fn of_inputs(header: &RunHeader, layer: usize, inputs: usize) -> (usize, [usize;
     if let ([tiles, rows, columns], 0) = (header.input_shape.as_slice(), layer)
         && [tiles, rows, columns].into_iter().product::<usize>() == inputs
     {
-        let note = format!("the input, {tiles}×{rows}×{columns}");
+        let note = format!("input, {tiles}×{rows}×{columns}");
         return (*tiles, [*rows, *columns], note);
     }
     if let Some((name, units)) = before(layout, layer) {
         if units == inputs {
             let (rows, columns) = grid(inputs);
-            let note = format!("the {units} units of {name}, in rows of {columns}");
+            let note = format!("{units} units of {name}, {columns} per row");
             return (1, [rows, columns], note);
         }
         if units > 0 && inputs.is_multiple_of(units) {

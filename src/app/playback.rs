@@ -71,7 +71,7 @@ impl Playback {
         } else {
             self.speed.saturating_sub(1)
         };
-        format!("replay at {} steps a second", RATES[self.speed])
+        format!("replay speed: {} steps/s", RATES[self.speed])
     }
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.

@@ -70,7 +70,7 @@ impl App {
         if !self.nav.filter.is_empty() && self.listed_layers().is_empty() {
             let filter = &self.nav.filter;
             self.overlays.say(format!(
-                "no layer or tensor has '{filter}' in its name; / and Esc takes the filter off"
+                "no layer or tensor name contains '{filter}'; / and Esc remove the filter"
             ));
         }
     }
@@ -110,9 +110,9 @@ impl App {
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
-            _ => self.overlays.say(format!(
-                "no command '{word}': :help lists them, Tab completes"
-            )),
+            _ => self
+                .overlays
+                .say(format!("unknown command '{word}' (:help lists all)")),
         }
     }
 
@@ -129,7 +129,7 @@ impl App {
             None => {
                 let there = classes.join(", ");
                 self.overlays
-                    .say(format!("no class '{name}'; there are {there}"));
+                    .say(format!("unknown class '{name}' (classes: {there})"));
             }
         }
     }
@@ -143,7 +143,7 @@ impl App {
             None => {
                 let there = Sort::ALL.map(commands::sort_word).join(", ");
                 self.overlays
-                    .say(format!("no order '{word}'; there are {there}"));
+                    .say(format!("unknown order '{word}' (orders: {there})"));
             }
         }
     }
@@ -166,10 +166,12 @@ impl App {
                 self.playback.settle(&mut self.nav.window, end);
                 self.nav.window.show(&(from..to.min(end)));
             }
-            Some(_) => self.overlays.say(format!(
-                "zoom {range}: there are the steps 0..{end}, and the first must be before the second"
+            Some(_) => self
+                .overlays
+                .say(format!("zoom {range}: not a range within 0..{end}")),
+            None => self.overlays.say(format!(
+                "zoom {range}: not a range; use A..B, for example zoom 100..200"
             )),
-            None => self.overlays.say(format!("zoom {range}: write A..B, for example zoom 100..200")),
         }
     }
 
@@ -182,7 +184,7 @@ impl App {
             format => {
                 let there = commands::FORMATS.join(", ");
                 self.overlays
-                    .say(format!("no format '{format}'; there are {there}"));
+                    .say(format!("unknown format '{format}' (formats: {there})"));
             }
         }
     }
@@ -201,7 +203,7 @@ impl App {
                 let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
                 self.overlays
-                    .say(format!("no layer '{name}'; there are {there}{more}"));
+                    .say(format!("unknown layer '{name}' (layers: {there}{more})"));
             }
         }
     }
@@ -228,7 +230,8 @@ impl App {
                     0 => format!("layer {name} has no units"),
                     _ => format!("layer {name} has units 0 to {}", count - 1),
                 };
-                self.overlays.say(format!("no unit '{number}': {range}"));
+                self.overlays
+                    .say(format!("unknown unit '{number}': {range}"));
             }
         }
     }
@@ -242,7 +245,7 @@ impl App {
                 self.nav.look_at(parameter, &self.model.header.layout);
             }
             None => self.overlays.say(format!(
-                "no parameter '{number}': they are numbered from 0 to {}",
+                "unknown parameter '{number}': the run has parameters 0 to {}",
                 params.saturating_sub(1)
             )),
         }
@@ -256,7 +259,7 @@ impl App {
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.nav.window.move_by(by, end);
         if self.cursor() != Some(step) {
-            self.overlays.say(format!("step {step} is not there yet"));
+            self.overlays.say(format!("step {step} does not exist yet"));
         }
     }
 
@@ -269,7 +272,7 @@ impl App {
                 .say(format!("bookmark at step {step} removed"));
         } else {
             self.nav.bookmarks.insert(step);
-            self.overlays.say(format!("bookmark at step {step}"));
+            self.overlays.say(format!("bookmark set at step {step}"));
         }
     }
 }

@@ -185,9 +185,9 @@ impl RunModel {
             });
             Ok(())
         } else if self.origin == Origin::Following && self.is_running() {
-            Err("this training takes no orders: its control socket cannot be reached")
+            Err("cannot control this training: its control socket is unreachable")
         } else {
-            Err("no training is going on here")
+            Err("no training is running")
         }
     }
 

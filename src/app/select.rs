@@ -314,7 +314,7 @@ mod tests {
         command(&mut app, "overview");
         assert_eq!(app.nav.depth, Depth::Network);
         command(&mut app, "fly");
-        assert!(app.overlays.notice().contains("no command 'fly'"));
+        assert!(app.overlays.notice().contains("unknown command 'fly'"));
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl App {
             Some(next) => self.nav.look_at(next, &self.model.header.layout),
             None => {
                 self.overlays
-                    .say("no parameter was traced; train with --trace N to see some at every step");
+                    .say("no traced parameters; train with --trace N to record N at every step");
             }
         }
     }
@@ -194,9 +194,8 @@ impl App {
     /// `c`: toggles the comparison.
     fn toggle_comparison(&mut self) {
         if self.other.is_none() {
-            self.overlays.say(
-                "no second run to compare with: open both with `lcascope open THIS.h5 OTHER.h5`",
-            );
+            self.overlays
+                .say("no second run to compare with; open both: `lcascope open THIS.h5 OTHER.h5`");
             return;
         }
         self.nav.comparing = !self.nav.comparing;
@@ -216,7 +215,7 @@ impl App {
     pub(super) fn request(&mut self, effect: impl FnOnce(Shown) -> Effect) {
         if self.nav.within_class && self.nav.here() == Here::Network(Screen::Synchronisation) {
             self.overlays
-                .say("moments are written of all classes together: n and N lead back to these");
+                .say("moments are exported for all classes together; n and N return to these");
         } else {
             self.effects.push(effect(self.shown()));
         }

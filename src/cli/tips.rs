@@ -33,11 +33,11 @@ fn tip(name: &str, command: &Command) -> Option<String> {
     let flags = || command.get_arguments().filter_map(Arg::get_long);
     let has = |flag: &str| flags().any(|own| flag.split(' ').next() == Some(own));
     if let Some(flag) = called_here(name).filter(|flag| has(flag)) {
-        return Some(format!("it is called '--{flag}' here"));
+        return Some(format!("use '--{flag}'"));
     }
     if means_network(name) && has("learning-rate") {
         let example = format!("lcascope {} mnist-fc", command.get_name());
-        return Some(format!("the network is named without a flag: '{example}'"));
+        return Some(format!("give the network without a flag: '{example}'"));
     }
     let name = name.replace('_', "-");
     let near = flags().map(|flag| (damerau_levenshtein(&name, flag), flag));
@@ -45,7 +45,7 @@ fn tip(name: &str, command: &Command) -> Option<String> {
         3 * distance <= flag.len().min(name.len()) || (name.len() > 2 && flag.starts_with(&name))
     });
     let (_, flag) = near.min()?;
-    Some(format!("a similar argument exists: '--{flag}'"))
+    Some(format!("did you mean '--{flag}'?"))
 }
 
 #[cfg(test)]

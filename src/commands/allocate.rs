@@ -19,7 +19,7 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
     if args.weights.to_str().is_none() {
         let weights = args.weights.display();
-        return Err(ConfigError(format!("{weights}: the name is not UTF-8: rename it")).into());
+        return Err(ConfigError(format!("{weights}: the name is not valid UTF-8")).into());
     }
     let base = match &args.config {
         Some(path) => read_config(path)?,

@@ -75,7 +75,7 @@ pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<CheckedConfig, Fai
     let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
     if batch_size > examples {
         return Err(Failure::Usage(ConfigError(format!(
-            "--batch-size {batch_size}: there are {examples} training examples"
+            "--batch-size {batch_size}: there are only {examples} training examples"
         ))));
     }
     let batches = Batches::new(examples, batch_size, config.seed).map_err(usage)?;
@@ -110,11 +110,11 @@ fn outputs(error: ModelError, config: &RunConfig, dataset: &Dataset) -> Failure 
     let labels = || dataset.train.labels.iter().chain(&dataset.test.labels);
     let last = labels().max().map_or(0, |&label| usize::from(label));
     let advice = if labels().min() == Some(&1) && last + 1 == *classes {
-        format!("no example has label 0: labels go from 1 to {last}, save labels - 1")
+        format!("no example has label 0: labels are 1 to {last}, but must start at 0; subtract 1")
     } else if preset(name).as_ref() == Some(&config.network) {
         format!(
-            "`lcascope config --print-network {name} > my-net.toml` makes a file of it; put {classes} for \
-             the last `units` or `channels` there, and train my-net.toml"
+            "`lcascope config --print-network {name} > my-net.toml` writes it to a file; set its last \
+             `units` or `channels` to {classes} and train my-net.toml"
         )
     } else {
         return error.into();

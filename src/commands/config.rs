@@ -15,7 +15,9 @@ use crate::supervise::{Failure, print};
 pub fn print_network(name: &str) -> Result<ExitCode, Failure> {
     let spec = preset(name).ok_or_else(|| {
         let presets = PRESETS.join(", ");
-        ConfigError(format!("--print-network {name}: there are {presets}"))
+        ConfigError(format!(
+            "--print-network {name}: unknown preset ({presets})"
+        ))
     })?;
     let own = NetworkSpec {
         name: format!("my-{name}"),
@@ -35,7 +37,7 @@ pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
         return print(user::template(&actions).as_bytes());
     }
     let Some(path) = user::path() else {
-        let what = "no folder for configuration files: set $XDG_CONFIG_HOME or $HOME";
+        let what = "no configuration folder: set $XDG_CONFIG_HOME or $HOME";
         return Err(Failure::Other(what.to_owned()));
     };
     let (_, said) = user::read(&path, &actions);
@@ -48,11 +50,11 @@ pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
     let _ = match unusable {
         0 if !path.exists() => writeln!(
             out,
-            "{shown}: not there, so the defaults hold; `lcascope config --print-default` prints them"
+            "{shown}: not found; using the defaults (`lcascope config --print-default` prints them)"
         ),
-        0 => writeln!(out, "{shown}: everything in it can be used"),
-        1 => writeln!(out, "{shown}: 1 entry cannot be used"),
-        n => writeln!(out, "{shown}: {n} entries cannot be used"),
+        0 => writeln!(out, "{shown}: valid"),
+        1 => writeln!(out, "{shown}: 1 invalid entry"),
+        n => writeln!(out, "{shown}: {n} invalid entries"),
     };
     for line in &said {
         let _ = writeln!(out, "{line}");

@@ -59,7 +59,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     report::check(&folder.join(REPORT), true)?;
     fs::create_dir_all(&folder).map_err(|error| {
         let folder = harmless(&folder.display().to_string());
-        Failure::Other(format!("cannot make the folder {folder}: {error}"))
+        Failure::Other(format!("cannot create the folder {folder}: {error}"))
     })?;
     let _ = writeln!(io::stderr(), "{}", headline(&plan, &tasks, &found));
     let ended = series::run(&tasks, &found, AtFailure::GoOn, false, false)?;
@@ -75,7 +75,7 @@ fn presets() -> Result<String, Failure> {
     }
     let _ = writeln!(
         out,
-        "\nlcascope experiment NAME --quick makes the runs of one and reports; with --list it prints them"
+        "\n`lcascope experiment NAME --quick` trains the runs of one and reports on them; with --list it lists them"
     );
     Ok(out)
 }
@@ -111,7 +111,7 @@ fn planned(
     Ok((plan, tasks))
 }
 
-/// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`.
+/// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 complete, 1 incomplete`.
 fn headline(plan: &ExperimentPlan, tasks: &[RunTask], found: &[RunFileState]) -> String {
     let (arms, seeds) = (plan.preset.arms.len(), plan.seeds);
     let size = if plan.preset.has_sizes() {
@@ -136,7 +136,7 @@ fn headline(plan: &ExperimentPlan, tasks: &[RunTask], found: &[RunFileState]) ->
         .filter(|f| matches!(f, RunFileState::Begun(_)))
         .count();
     if complete + begun > 0 {
-        let _ = write!(out, "; complete already {complete}, begun {begun}");
+        let _ = write!(out, "; {complete} complete, {begun} incomplete");
     }
     out
 }
@@ -154,13 +154,13 @@ fn runs(plan: &ExperimentPlan, tasks: &[RunTask], found: &[RunFileState]) -> Str
     let mut out = headline(plan, tasks, found);
     let _ = writeln!(out, "\n\n{}", harmless(&preset.question));
     if !preset.finding.is_empty() {
-        let _ = writeln!(out, "Found by others: {}", harmless(&preset.finding));
+        let _ = writeln!(out, "Published finding: {}", harmless(&preset.finding));
     }
     out.push('\n');
     for (task, found) in tasks.iter().zip(found) {
         let state = match found {
             RunFileState::Nothing | RunFileState::Reserved => String::new(),
-            RunFileState::Begun(done) => format!("  {done} of them done"),
+            RunFileState::Begun(done) => format!("  {done} done"),
             RunFileState::Complete => "  complete".to_owned(),
         };
         let file = harmless(&task.file.display().to_string());
@@ -179,7 +179,7 @@ fn finish(
 ) -> Result<ExitCode, Failure> {
     let complete = ended.complete.iter().filter(|&&complete| complete).count();
     let so_far = format!("{complete} of {} runs are complete", tasks.len());
-    let onward = "the same command goes on where this one ended";
+    let onward = "run the same command again to continue";
     match ended.why {
         SeriesEnd::Signal(signal) => {
             let _ = writeln!(io::stderr(), "{so_far}; {onward}");
@@ -208,7 +208,7 @@ fn finish(
             let name = &tasks[*first].name;
             let more = match rest.len() {
                 0 => String::new(),
-                n => format!(" (and {n} more have failed)"),
+                n => format!(" (and {n} more failed)"),
             };
             Err(Failure::Run(format!(
                 "{name}: {why}{more}; {so_far}; {onward}"
@@ -292,7 +292,7 @@ fn summary(outcome: &ExperimentOutcome) -> String {
     let _ = writeln!(
         out,
         "{:width$} {:>4} {:>22} {:>22} {:>8}",
-        "arm", "runs", "training loss", "held-out loss", "helped"
+        "arm", "runs", "training loss", "held-out loss", "help"
     );
     for (arm, name) in outcome.arms.iter().enumerate() {
         let value = |name| outcome.arm(arm, QuantityGroup::Run, name);

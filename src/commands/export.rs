@@ -36,7 +36,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let format = format(args)?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && !format.is_text() {
-        let what = format!("{format} is a binary format: give --output a file");
+        let what = format!("{format} is a binary format: give a file with --output");
         return Err(usage(what));
     }
     let output = match &args.output {
@@ -107,7 +107,7 @@ fn format(args: &ExportArgs) -> Result<Format, Failure> {
             let end = end.to_string_lossy().to_ascii_lowercase();
             end.parse().map_err(|_| {
                 usage(format!(
-                    "the format is not told by `.{}`: give --format csv, json, parquet, svg or png",
+                    "unknown extension `.{}`: give --format csv, json, parquet, svg or png",
                     harmless(&end)
                 ))
             })
@@ -163,7 +163,7 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
         names.push("…");
     }
     Err(usage(format!(
-        "--layer {}: no layer is called so; there are {}",
+        "--layer {}: unknown layer ({})",
         harmless(name),
         names.join(", ")
     )))
@@ -187,7 +187,7 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Ide
         .is_some()
     {
         return Err(usage(format!(
-            "{shown} is the run itself: choose another --output"
+            "{shown} is the run file itself: choose another --output"
         )));
     }
     Ok((behind, Some(there)))

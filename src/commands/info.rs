@@ -62,14 +62,14 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     let mut status = state.status.name().to_owned();
     if state.status == Status::Running {
         if state.writer_is_lost() {
-            "writer lost".clone_into(&mut status);
+            "crashed".clone_into(&mut status);
         } else if state.paused {
             status.push_str(", paused");
         }
-        let _ = write!(status, ", last sign of life {:.0} s ago", state.silent);
+        let _ = write!(status, ", updated {:.0} s ago", state.silent);
         if state.writer_is_lost() {
             let path = path.display();
-            let _ = write!(status, "; `lcascope train --resume {path}` goes on with it");
+            let _ = write!(status, "; resume: `lcascope train --resume {path}`");
         }
     }
     if !state.message.is_empty() {
@@ -94,14 +94,14 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     );
     let aside = match header.validation_index.len() {
         0 => String::new(),
-        n => format!(", {n} set aside"),
+        n => format!(", {n} for validation"),
     };
-    let allocated = (header.allocated_examples())
-        .map_or(String::new(), |n| format!(", {n} of them to allocate"));
+    let allocated =
+        (header.allocated_examples()).map_or(String::new(), |n| format!(" ({n} of them for LCA)"));
     line(
         "data",
         format!(
-            "{}: {} to train{allocated}, {} held out{aside}",
+            "{}: {} for training{allocated}, {} held out{aside}",
             header.dataset,
             header.train_index.len(),
             header.test_index.len()
@@ -119,7 +119,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     line(
         "integrator",
         format!(
-            "{}, tolerance {} nats a step",
+            "{}, tolerance {} nats per step",
             header.integrator, header.tolerance
         ),
     );
@@ -144,7 +144,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         let note = if built_in {
             ""
         } else {
-            ": other programs need its HDF5 plug-in for arrays over all parameters (Python: import hdf5plugin)"
+            " (other programs need its HDF5 plug-in for per-parameter arrays; Python: import hdf5plugin)"
         };
         line("compression", format!("{filters}{note}"));
     }
@@ -170,7 +170,7 @@ fn training(config: &Toml) -> Vec<(&'static str, String)> {
             ("momentum", "momentum"),
             ("weight_decay", "weight decay"),
             ("schedule", "schedule"),
-            ("batch_size", "mini-batches of"),
+            ("batch_size", "batch size"),
         ] {
             parts.extend(config_value(config, key).map(|value| format!("{name} {value}")));
         }

@@ -1,7 +1,7 @@
 //! `lcascope list`: the runs in a folder, one per row.
 //!
 //! ```text
-//! file                         status         steps         loss  network   last sign     left
+//! file                         status         steps         loss  network   updated     time left
 //! mnist-fc-20260101-120000.h5  running      123/400   31%  0.07817  mnist-fc  1 s ago       2 min
 //! old.h5                       finished     960/960  100%  0.00712  mnist-fc  3 days ago
 //! torn.h5                      is not an HDF5 file
@@ -39,7 +39,7 @@ pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     let name = harmless(&folder.display().to_string());
     if folder.is_file() {
         return Err(Failure::Other(format!(
-            "{name} is a file: `lcascope info` says what is in it"
+            "{name} is a file, not a folder: use `lcascope info`"
         )));
     }
     let error =
@@ -54,8 +54,8 @@ pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
             let [file, run] = [&path, &run].map(|path| file_name(path));
             let _ = writeln!(
                 left,
-                "{file}: left by a `--force` run that was killed before it took the place of {run}; it can be \
-                 removed"
+                "{file}: left by a killed `--force` run that was to replace {run}; it can be \
+                 deleted"
             );
         }
     }
@@ -104,7 +104,7 @@ fn run_status(path: &Path, metadata: &io::Result<Metadata>) -> Result<RunStatus,
     match metadata {
         Err(error) => return Err(error.to_string()),
         // Opening a pipe would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => return Err("is not a regular file".to_owned()),
+        Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
         Ok(_) => {}
     }
     sandbox::status(path).map_err(|error| {
@@ -134,8 +134,8 @@ fn table(rows: &[ListedRun]) -> String {
         "",
         "loss",
         "network",
-        "last sign",
-        "left",
+        "updated",
+        "time left",
     ];
     let lines: Vec<[String; 8]> = std::iter::once(head.map(str::to_owned))
         .chain(rows.iter().map(cells))

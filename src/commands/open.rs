@@ -89,7 +89,7 @@ fn opened(
         })),
         Waited::Left(exit) => Ok(Err(exit)),
         Waited::Nobody => {
-            let what = "the thread that opens the file ended without a word: this is a bug";
+            let what = "the thread that opens the file ended unexpectedly: this is a bug";
             Err(Failure::Other(what.to_owned()))
         }
     }

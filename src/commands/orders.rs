@@ -39,7 +39,7 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
             return print_line(&format!("not running: {}", status.sentence()));
         }
     };
-    wait_hint("stopping after the step under way; Ctrl-C ends the waiting alone");
+    wait_hint("stopping after the current step; Ctrl-C only ends the waiting");
     let (mut ordered, mut closed) = (None, None);
     loop {
         match connection.ask("stop") {
@@ -88,7 +88,7 @@ fn check_obeyed(path: &Path, status: &RunStatus, ordered: Option<u64>) -> Result
 fn other_program(path: &Path) -> Failure {
     let path = path.display();
     Failure::Other(format!(
-        "{path} goes on: another program answers on its control socket. End its process with SIGTERM"
+        "{path} keeps running: another program answers on its control socket; stop its process with SIGTERM"
     ))
 }
 
@@ -101,7 +101,7 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     let mut answer = send_order(path, &mut connection, "pause")?;
     let ordered = steps_in(&answer);
     if answer.starts_with("pausing") {
-        wait_hint("pausing after the step under way; Ctrl-C ends the waiting alone");
+        wait_hint("pausing after the current step; Ctrl-C only ends the waiting");
     }
     let mut looked = Instant::now();
     loop {
@@ -113,7 +113,7 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
             matches!((ordered, steps_in(&answer)), (Some(a), Some(b)) if b > a.saturating_add(1));
         if resumed || answer.starts_with("stopping") {
             let path = path.display();
-            let text = format!("{path} has been told otherwise meanwhile: {answer}");
+            let text = format!("{path} received another order meanwhile: {answer}");
             return Err(Failure::Other(text));
         }
         if looked.elapsed() >= LOOK_EVERY {
@@ -181,9 +181,9 @@ fn reach(path: &Path) -> Result<ReachedTraining, Failure> {
     }
     let (path, socket) = (path.display(), socket.display());
     Err(Failure::Other(format!(
-        "{path} is being written, but its training cannot be reached through {socket}: {error}. Give the \
-         order on the machine and as the user that runs it, or end its process with SIGTERM: the file is \
-         closed properly then too"
+        "{path} is being written, but its training cannot be reached through {socket}: {error}. Run the \
+         command on the same machine and as the same user, or stop the process with SIGTERM, which also \
+         closes the file properly"
     )))
 }
 
@@ -191,8 +191,8 @@ fn reach(path: &Path) -> Result<ReachedTraining, Failure> {
 fn lost_writer(path: &Path, status: &RunStatus) -> Failure {
     let (path, steps) = (path.display(), status.committed);
     Failure::Other(format!(
-        "{path} is not running: its process has ended without closing the file; the {steps} steps committed \
-         before are in it"
+        "{path} is not running: its process crashed; the file contains the {steps} steps committed \
+         before"
     ))
 }
 

@@ -78,13 +78,10 @@ fn contains_file(path: &Path, file: (u64, u64), depth: usize) -> bool {
 pub fn check(output: &Path, force: bool, inputs: &CommandInputs) -> Result<(), Failure> {
     let shown = harmless(&output.display().to_string());
     if output.to_str().is_none() {
-        return Err(ConfigError(format!(
-            "--output {shown}: the name is not UTF-8: choose another"
-        ))
-        .into());
+        return Err(ConfigError(format!("--output {shown}: the name is not valid UTF-8")).into());
     }
     if output.is_dir() {
-        return Err(ConfigError(format!("--output {shown} is a folder: give a file")).into());
+        return Err(ConfigError(format!("--output {shown} is a folder, not a file")).into());
     }
     let Some(file) = store::regular_at(output)? else {
         return Ok(());
@@ -96,7 +93,7 @@ pub fn check(output: &Path, force: bool, inputs: &CommandInputs) -> Result<(), F
     if let Some(input) = inputs.holding(&file) {
         let input = harmless(&input.display().to_string());
         return Err(ConfigError(format!(
-            "--output {shown}: this command reads that file ({input}): choose another --output"
+            "--output {shown}: this command reads that file ({input}); choose another --output"
         ))
         .into());
     }
@@ -145,7 +142,7 @@ pub fn new_file(
         }
     }
     Err(Failure::Other(
-        "every name for the run file is taken".to_owned(),
+        "all names for the run file are taken".to_owned(),
     ))
 }
 

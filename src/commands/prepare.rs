@@ -195,7 +195,7 @@ fn build_engine(
         (EngineChoice::Auto, Device::Cuda(_)) => EngineChoice::Candle,
         (EngineChoice::Cpu, Device::Cuda(_)) => {
             return Err(Failure::Usage(ConfigError(format!(
-                "--engine cpu does not run on --device {device}: use --engine candle"
+                "--engine cpu does not support --device {device}: use --engine candle"
             ))));
         }
         (engine, _) => engine,
@@ -209,8 +209,8 @@ fn build_engine(
     };
     if network.has_norm() && slice_size < 2 {
         return Err(Failure::Usage(ConfigError(format!(
-            "--slice-size {slice_size}: batch norms need at least 2 examples in a slice, since they \
-             take its mean and variance"
+            "--slice-size {slice_size}: batch norms need at least 2 examples per slice, for \
+             its mean and variance"
         ))));
     }
     config.slice_size = SliceChoice::Size(slice_size);

@@ -14,7 +14,7 @@ pub fn read_config(path: &Path) -> Result<Options, Failure> {
         let text = small_file::text_of(io::stdin(), small_file::LONGEST);
         // The process that was to write it has been killed; the defaults are not what was meant.
         if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
-            let what = "--config -: standard input is empty; give a configuration there";
+            let what = "--config -: standard input is empty";
             return Err(Failure::Usage(ConfigError(what.to_owned())));
         }
         text

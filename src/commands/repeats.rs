@@ -37,7 +37,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
             Failure::Store(error @ StoreError::Exists { .. }) => {
                 let output = quoted(&harmless(&output.display().to_string()));
                 Failure::Usage(ConfigError(format!(
-                    "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
+                    "{error}. To resume a series: lcascope train --resume {output} --repeats {repeats}"
                 )))
             }
             error => error,
@@ -80,7 +80,7 @@ pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, 
     if !first.exists() {
         let (first, output) = (first.display(), output.display());
         return Err(ConfigError(format!(
-            "--resume {output} --repeats {repeats}: the series' first file is {first}, and is not there"
+            "--resume {output} --repeats {repeats}: the first file of the series, {first}, does not exist"
         ))
         .into());
     }
@@ -103,15 +103,12 @@ fn checked_tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<
     }
     if output.to_str().is_none() {
         let output = output.display();
-        return Err(ConfigError(format!(
-            "--output {output}: the name is not UTF-8: choose another"
-        ))
-        .into());
+        return Err(ConfigError(format!("--output {output}: the name is not valid UTF-8")).into());
     }
     let last = config.seed.checked_add(repeats - 1);
     if last.is_none_or(|last| last >= 1 << 63) {
         let what = format!(
-            "--seed {}: the last run's would not be below 2^63",
+            "--seed {}: the seed of the last run would exceed 2^63 - 1",
             config.seed
         );
         return Err(ConfigError(what).into());
@@ -171,7 +168,7 @@ fn run(
     let ended = series::run(tasks, found, AtFailure::End, force, quiet)?;
     let output = quoted(&harmless(&output.display().to_string()));
     let onward = format!(
-        "lcascope train --resume {output} --repeats {} goes on",
+        "resume: lcascope train --resume {output} --repeats {}",
         tasks.len()
     );
     let complete = ended.complete.iter().filter(|&&complete| complete).count();

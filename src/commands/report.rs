@@ -23,7 +23,7 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     if let Some(file) = args.files.iter().find(inside) {
         let [file, folder] = [file, &args.output].map(|it| harmless(&it.display().to_string()));
         return Err(Failure::Usage(ConfigError(format!(
-            "{file}, which is to be read, is in {folder}: choose another --output"
+            "the run file {file} is in {folder}: choose another --output"
         ))));
     }
     let runs = args.files.iter().map(|file| RunFile::open(file));

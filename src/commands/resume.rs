@@ -96,10 +96,10 @@ pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
     match table.keys().next() {
         None => Ok(()),
         Some(key) if key == "network" => Err(ConfigError(
-            "--resume goes on with the run's own network: name none".to_owned(),
+            "--resume uses the run's own network: give none".to_owned(),
         )),
         Some(key) => Err(ConfigError(format!(
-            "--resume goes on with the run's own configuration: --{} cannot be given with it",
+            "--resume uses the run's own configuration: --{} cannot be given with it",
             key.replace('_', "-")
         ))),
     }
@@ -109,29 +109,29 @@ pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
 fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
     if file.dataset_sha256 != now.dataset_sha256 {
         return Err(format!(
-            "its data were {}, SHA-256 {}; these are {}, {}: say where they are with --data",
+            "its data were {}, SHA-256 {}; found {}, {}: give the right data with --data",
             file.dataset, file.dataset_sha256, now.dataset, now.dataset_sha256
         ));
     }
     for (same, what) in [
         (
             file.layout == now.layout,
-            "its network has other parameters",
+            "its network has different parameters",
         ),
         (
             (&file.train_index, &file.lca_index) == (&now.train_index, &now.lca_index)
                 && (&file.test_index, &file.validation_index)
                     == (&now.test_index, &now.validation_index),
-            "its examples were drawn otherwise",
+            "its examples were drawn differently",
         ),
         (
             file.trajectory_files.is_empty() || file.trajectory_files == now.trajectory_files,
-            "its points were other files of the folder",
+            "its points were different files of the folder",
         ),
-        (file.traced == now.traced, "it traces other parameters"),
+        (file.traced == now.traced, "it traces different parameters"),
         (
             file.histogram_edges == now.histogram_edges,
-            "its histograms have other edges",
+            "its histograms have different edges",
         ),
         (
             (file.planned_steps, file.slice_size, file.held_out_lca)
@@ -142,7 +142,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
         ),
     ] {
         if !same {
-            return Err(format!("{what}; another version has written it"));
+            return Err(format!("{what}; it was written by another version"));
         }
     }
     Ok(())

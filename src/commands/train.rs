@@ -75,7 +75,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
 }
 
 fn no_detached_series() -> Failure {
-    let what = "--repeats cannot be detached: start it in tmux, or with nohup and &";
+    let what = "--repeats and --detach exclude each other: use tmux, or nohup and &";
     Failure::Usage(ConfigError(what.to_owned()))
 }
 
@@ -145,11 +145,11 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
         let (from, planned) = (trainer.steps_done(), trainer.steps_planned());
         let again = match model.timeline.end() - from {
             0 => String::new(),
-            n => format!("; the {n} steps recorded behind it are computed again first"),
+            n => format!("; the {n} steps recorded after it are recomputed first"),
         };
         let path = path.display();
         print_message(&format!(
-            "going on with {path} after step {from} of {planned}{again}"
+            "resuming {path} after step {from} of {planned}{again}"
         ));
     }
     let beginning = RunStart::Resumed { start };

@@ -51,11 +51,11 @@ pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
         n => format!("{n} steps"),
     };
     let text = if was_whole {
-        format!("{path} is whole, with {steps}: nothing to repair\n")
+        format!("{path} is intact, with {steps}: nothing to repair\n")
     } else {
         format!(
             "{path} is repaired: every HDF5 tool can read its {steps}\n\
-             lcascope train --resume {quoted} goes on with the run\n"
+             resume the run: lcascope train --resume {quoted}\n"
         )
     };
     print(text.as_bytes())

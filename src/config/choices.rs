@@ -97,7 +97,7 @@ macro_rules! words {
                 match text {
                     $($word => Ok(Self::$variant),)+
                     _ => Err(ConfigError(format!(
-                        concat!("`{}` is no ", $what, ": use ", words!(@list $($word),+)),
+                        concat!("unknown ", $what, " `{}` (", words!(@list $($word),+), ")"),
                         text
                     ))),
                 }
@@ -113,7 +113,7 @@ macro_rules! words {
         }
     };
     (@list $first:literal $(, $rest:literal)*) => {
-        concat!($first $(, " or ", $rest)*)
+        concat!($first $(, ", ", $rest)*)
     };
 }
 
@@ -242,7 +242,7 @@ impl FromStr for CheckpointEvery {
         time.unwrap_or_else(|| number(text, 1).map(Self::Steps))
             .ok_or_else(|| {
                 ConfigError(format!(
-                    "`{text}` says not how often: use a number of steps, such as 500, or a time, such \
+                    "invalid interval `{text}`: use a number of steps, such as 500, or a time, such \
                      as 90s, 10m or 2h"
                 ))
             })

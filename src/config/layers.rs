@@ -29,7 +29,7 @@ pub fn serialize<S: Serializer>(rules: &[LayerRule], serializer: S) -> Result<S:
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerRule>, D::Error> {
     let form = || {
         D::Error::custom(
-            "`layer` is a list of rules, such as [\"fc3:freeze\"], or has a table for each layer, \
+            "`layer` must be a list of rules, such as [\"fc3:freeze\"], or a table per layer, \
              such as [layer.fc3]",
         )
     };

@@ -34,9 +34,9 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_size: Option<usize>,
-    /// Training examples whose loss is allocated, drawn by the seed [default: all]. With fewer a step
-    /// costs less; the mini-batches are drawn from all
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    /// Training examples whose loss is allocated, drawn by the seed [default: all]. Fewer make a step
+    /// cheaper; mini-batches are still drawn from all
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_size: Option<usize>,
     /// Training examples to set aside for validation, drawn by the seed [default: 0]
@@ -48,7 +48,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_size: Option<usize>,
 
-    /// Steps to train [default: those of --epochs]
+    /// Training steps [default: from --epochs]
     #[arg(
         long,
         value_name = "N",
@@ -61,7 +61,7 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// Examples in a mini-batch [default: 250, or all if there are fewer]
+    /// Examples per mini-batch [default: 250, or all if fewer]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
@@ -77,73 +77,77 @@ pub struct Options {
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// L2 penalty; shapes the path, never the allocated loss [default: 0]
+    /// L2 penalty on the updates; not part of the allocated loss [default: 0]
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// constant, step:EVERY:FACTOR or cosine:FLOOR, after warmup:STEPS, if given [default: constant]
+    /// constant, step:EVERY:FACTOR or cosine:FLOOR, optionally after warmup:STEPS [default: constant]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// Train a layer otherwise: learning-rate, momentum, weight-decay, freeze, freeze-from=STEP,
-    /// delay=STEPS. NAME may end in *; may be repeated, the last for a layer decides
+    /// Override training settings for a layer: learning-rate, momentum, weight-decay, freeze,
+    /// freeze-from=STEP, delay=STEPS. NAME may end in *; repeatable, the last match applies
     #[arg(long, value_name = "NAME:KEY=VALUE,…", help_heading = "Training")]
     #[serde(with = "layers", skip_serializing_if = "Vec::is_empty")]
     pub layer: Vec<LayerRule>,
-    /// Train N times, with the seeds S, S + 1, …, one after another and without the screen; files get
-    /// -1 to -N before their ending, or where their name has {}. With --resume FILE, which then names
-    /// the files in the same way, go on with such a series: complete runs are left alone
+    /// Train N times, with seeds S, S + 1, …, one after another and without the screen; -1 to -N is
+    /// added to the file names, before the extension or in place of {}. With --resume FILE, which then
+    /// names the files in the same way, resume such a series; complete runs are skipped
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u64>,
-    /// Decides weights, splits, batches and dropout [default: 0]
+    /// Seed of the initial weights, splits, batches and dropout [default: 0]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
     /// adaptive, simpson, trapezoid or first-order [default: adaptive]
-    #[arg(long, value_name = "NAME", help_heading = "Allocation")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Loss Change Allocation (LCA)"
+    )]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub integrator: Option<Method>,
-    /// adaptive: largest residual of a step, in nats [default: 0.001]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    /// adaptive: maximum residual of a step, in nats [default: 0.001]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// adaptive: also accept this share of the step's loss change [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    /// adaptive: also accept this share of the step's change in loss [default: 0]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_tolerance: Option<f64>,
-    /// adaptive: largest estimated error of a layer in a step, in nats [default: unchecked]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    /// adaptive: maximum estimated error of a layer in a step, in nats [default: unchecked]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_tolerance: Option<f64>,
-    /// adaptive: segments to begin with: 1 (trapezoid), 2, 4 … [default: 2]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    /// adaptive: initial number of segments: 1 (trapezoid), 2, 4 … [default: 2]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_segments: Option<u32>,
-    /// adaptive: segments at most, a power of two [default: 32]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    /// adaptive: maximum number of segments, a power of two [default: 32]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_segments: Option<u32>,
-    /// Examples evaluated at once, or auto; fixed for the run [default: auto]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    /// Examples per evaluated slice, or auto; fixed for the run [default: auto]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub slice_size: Option<SliceChoice>,
-    /// Allocate the held-out loss too [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    /// Also allocate the held-out loss [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_test: Option<bool>,
-    /// Split the allocation by class; with batch norms a gradient then costs a pass for each class
+    /// Split the allocation by class; with batch norms, a gradient then takes one pass per class
     /// [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_class: Option<bool>,
-    /// With --by-class: split every N-th step only, the first included [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    /// With --by-class: split only every Nth step, starting with the first [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_every: Option<u64>,
     /// Evaluate the held-out loss every N steps [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_every: Option<u64>,
 
@@ -165,7 +169,7 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// Keep the state to resume from every N steps, or so often: 90s, 10m, 2h [default: 60s]
+    /// Write a checkpoint every N steps, or at an interval such as 90s, 10m or 2h [default: 60s]
     #[arg(long, value_name = "N|TIME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<CheckpointEvery>,
@@ -177,11 +181,11 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_params: Option<u64>,
-    /// Parameters traced at every step [default: 256]
+    /// Number of parameters traced at every step [default: 256]
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<usize>,
-    /// Compression of per-parameter arrays: auto, lz4, zstd, deflate or none; lz4 and zstd need a plug-in to be read elsewhere [default: auto]
+    /// Compression of per-parameter arrays: auto, lz4, zstd, deflate or none; other programs need a plug-in for lz4 and zstd [default: auto]
     #[arg(long, value_name = "NAME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
@@ -198,16 +202,16 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineChoice>,
-    /// Threads of the cpu engine; the result does not depend on them [default: all cores]
+    /// Threads of the cpu engine; the results do not depend on it [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 
-    /// Train without the screen: a progress bar and a summary [default: false, true without a terminal]
+    /// Train without the screen, with a progress bar and a summary [default: false; true without a terminal]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headless: Option<bool>,
-    /// Say nothing but errors (implies --headless) [default: false]
+    /// Print only errors (implies --headless) [default: false]
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
@@ -219,7 +223,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Screen")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub glyphs: Option<GlyphsChoice>,
-    /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
+    /// Maximum frames per second, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<u32>,
@@ -254,8 +258,8 @@ pub fn holds_options(text: &str) -> bool {
 pub fn stored_options(text: &str, origin: &str) -> Result<Options, ConfigError> {
     if !holds_options(text) {
         return Err(ConfigError(format!(
-            "{origin} holds no configuration: another program trained a model of its own, and only \
-             that program can repeat it"
+            "{origin} contains no configuration: another program trained its own model, and only \
+             that program can repeat the run"
         )));
     }
     parse(text, origin).map(Options::of_a_run)
@@ -265,7 +269,7 @@ pub fn stored_options(text: &str, origin: &str) -> Result<Options, ConfigError> 
 fn advice(message: &str) -> String {
     let unknown = (message.strip_prefix("unknown field `")).and_then(|rest| rest.split_once('`'));
     match unknown.and_then(|(key, _)| called_here(key)?.split(' ').next()) {
-        Some(flag) => format!("\ntip: it is called `{}` here", flag.replace('-', "_")),
+        Some(flag) => format!("\ntip: use `{}`", flag.replace('-', "_")),
         None => String::new(),
     }
 }
@@ -279,7 +283,7 @@ impl Options {
         for (flag, path) in [("--data", &self.data), ("--output", &self.output)] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 let path = path.display();
-                let what = format!("{flag} {path}: the name is not UTF-8: choose another");
+                let what = format!("{flag} {path}: the name is not valid UTF-8");
                 return Err(ConfigError(what));
             }
         }
@@ -374,7 +378,7 @@ mod tests {
             ("gpu = true", "`device`"),
         ] {
             let error = error(text);
-            let tip = format!("tip: it is called {key} here");
+            let tip = format!("tip: use {key}");
             assert!(error.starts_with("x: ") && error.ends_with(&tip), "{error}");
         }
         assert!(!error("nonsense = 3").contains("tip:"));
@@ -425,7 +429,7 @@ mod tests {
             "{unknown}"
         );
         let wrong = error("optimizer = 'sdg'");
-        assert!(wrong.contains("sgd or adam"), "{wrong}");
+        assert!(wrong.contains("sgd, adam"), "{wrong}");
         let layer = error("[network]\nname = 'x'\n[[network.layer]]\nkind = 'liner'");
         assert!(layer.contains("liner"), "{layer}");
     }

@@ -275,7 +275,7 @@ fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
     let kept = table(&o.clone().without_training())?;
     if let Some(key) = table(o)?.keys().find(|key| !kept.contains_key(*key)) {
         return Err(ConfigError(format!(
-            "--{} says how to train: the weights are given, so that nothing is trained",
+            "--{} is a training setting, but nothing is trained: the weights are given",
             key.replace('_', "-")
         )));
     }
@@ -296,7 +296,7 @@ fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
     };
     if matches!(kind, OptimizerKind::Adam | OptimizerKind::AdamW) && o.momentum.is_some() {
         return Err(ConfigError(format!(
-            "--momentum is for sgd and rmsprop; {kind} has its own"
+            "--momentum applies only to sgd and rmsprop, not to {kind}"
         )));
     }
     Ok(match kind {
@@ -320,7 +320,7 @@ fn layers(o: &Options, optimizer: OptimizerChoice) -> Result<Vec<LayerRule>, Con
     let mut momenta = o.layer.iter().filter(|r| r.overrides.momentum.is_some());
     if let Some(rule) = momenta.next().filter(|_| !has_momentum) {
         return Err(ConfigError(format!(
-            "--layer {rule}: momentum is for sgd and rmsprop; adam and adamw have their own"
+            "--layer {rule}: momentum applies only to sgd and rmsprop"
         )));
     }
     Ok(o.layer.clone())
@@ -406,7 +406,7 @@ fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
         return Ok(spec);
     }
     Err(ConfigError(format!(
-        "the network's name `{}`: use 1 to 64 letters, digits, `.`, `_` and `-`",
+        "invalid network name `{}`: use 1 to 64 letters, digits, `.`, `_` and `-`",
         spec.name.escape_debug()
     )))
 }
@@ -567,7 +567,10 @@ mod tests {
             ("learning_rate = nan", "--learning-rate NaN"),
             ("learning_rate = inf", "--learning-rate inf"),
             ("momentum = 1.0", "--momentum 1"),
-            ("optimizer = 'adamw'\nmomentum = 0.5", "--momentum is for"),
+            (
+                "optimizer = 'adamw'\nmomentum = 0.5",
+                "--momentum applies only to",
+            ),
             ("weight_decay = -0.1", "--weight-decay"),
             ("tolerance = -1.0", "--tolerance"),
             ("relative_tolerance = nan", "--relative-tolerance"),
@@ -583,13 +586,13 @@ mod tests {
             ("class_every = 2", "needs --by-class"),
             (
                 "optimizer = 'adam'\nlayer = ['fc1:freeze', 'fc3:momentum=0.5']",
-                "--layer fc3:momentum=0.5: momentum is for",
+                "--layer fc3:momentum=0.5: momentum applies only to",
             ),
             ("straight = 3", "needs `course`"),
             ("course = 'x'\nstraight = 0", "--straight 0"),
             (
                 "course = 'x'\nlearning_rate = 0.1",
-                "--learning-rate says how to train",
+                "--learning-rate is a training setting",
             ),
             ("course = 'x'\nlayer = ['fc1:freeze']", "--layer says"),
             ("course = 'x'\nrepeats = 3", "--repeats says"),

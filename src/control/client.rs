@@ -22,8 +22,8 @@ pub enum AskError {
     Refused(String),
     /// The training has received the order, and will obey when it continues.
     #[error(
-        "the training has the order, but has not answered within {} seconds: it obeys when it goes \
-         on (a program suspended with Ctrl-Z goes on with `fg` in its shell)",
+        "the training received the order but did not answer within {} seconds; it obeys when it \
+         continues (a program suspended with Ctrl-Z continues with `fg` in its shell)",
         PATIENCE.as_secs()
     )]
     Silent,
@@ -72,9 +72,7 @@ impl Connection {
         match answer.split_once(' ') {
             Some(("ok", rest)) => Ok(rest.to_owned()),
             Some(("error", rest)) => Err(AskError::Refused(rest.to_owned())),
-            _ => Err(AskError::Refused(format!(
-                "an answer that is none: {answer}"
-            ))),
+            _ => Err(AskError::Refused(format!("invalid answer: {answer}"))),
         }
     }
 

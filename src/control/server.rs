@@ -201,7 +201,7 @@ impl Client {
         } else if self.line.len() < MAX_LINE {
             self.line.push(byte);
         } else if !std::mem::replace(&mut self.skips, true) {
-            self.send_line(&format!("error a line has at most {MAX_LINE} bytes"));
+            self.send_line(&format!("error a line may have at most {MAX_LINE} bytes"));
         }
     }
 
@@ -252,7 +252,7 @@ impl OrderHandler<'_> {
         }
         let Some((_, order)) = ORDERS.iter().find(|(name, _)| *name == line) else {
             let line = harmless(line);
-            return format!("error `{line}` is none of status, pause, resume, stop");
+            return format!("error unknown order `{line}` (status, pause, resume, stop)");
         };
         // Sent even if it seems redundant: an earlier order may still be in flight.
         if self.served.controls.send(*order).is_err() {
@@ -363,16 +363,16 @@ mod tests {
     fn invalid_lines_get_an_error_and_others_are_unaffected() {
         let it = fixture();
         let mut peer = it.peer();
-        assert!(peer.ask("").starts_with("error `` is none of status"));
+        assert!(peer.ask("").starts_with("error unknown order `` (status"));
         assert!(
             peer.ask("hel\u{1b}[2Jp")
-                .starts_with("error `hel\u{fffd}[2Jp` is none")
+                .starts_with("error unknown order `hel\u{fffd}[2Jp`")
         );
         peer.send(b"\xff\xfe\n");
         assert!(peer.answer().starts_with("error "));
         peer.send(&vec![b'x'; 1 << 20]);
         peer.send(b"stop\nstatus\n");
-        assert_eq!(peer.answer(), "error a line has at most 200 bytes\n");
+        assert_eq!(peer.answer(), "error a line may have at most 200 bytes\n");
         assert_eq!(peer.answer(), "ok running, 7 of 9 steps\n");
         assert!(it.orders.wakeups().is_empty());
         // Two lines at once, then one in two parts.

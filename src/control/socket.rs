@@ -43,7 +43,7 @@ impl BoundSocket {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(meta) if !meta.file_type().is_socket() => {
-                let text = "another kind of file has this name";
+                let text = "a file that is not a socket has this name";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
             Ok(_) => match connect(path) {
@@ -51,7 +51,7 @@ impl BoundSocket {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
                 Ok(_) => {
-                    let text = "another process listens there";
+                    let text = "another process is listening";
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
                 }
             },
@@ -99,7 +99,7 @@ impl Drop for BoundSocket {
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     // A link might lead to another program's socket.
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        let text = "what has this name is not a socket";
+        let text = "not a socket";
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
     }
     if path.as_os_str().len() <= LONGEST {
@@ -121,7 +121,7 @@ fn connect_short(path: &Path) -> io::Result<UnixStream> {
             // The queue of pending connections is full.
             Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(PATIENCE / 100),
             Err(Errno::AGAIN) => {
-                let text = "its process takes nobody in";
+                let text = "its process does not accept connections";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             Err(Errno::INTR) => {}

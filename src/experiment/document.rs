@@ -16,7 +16,7 @@ const LAYERS: [(QuantityGroup, &str, &str); 4] = [
     (
         QuantityGroup::Layer,
         "layers",
-        "Total LCA of the training loss by layer: below 0 a layer has helped, above 0 it has hurt.",
+        "Total LCA of the training loss by layer: a layer helped if it is below 0, and hurt if above.",
     ),
     (
         QuantityGroup::HeldOutLayer,
@@ -26,13 +26,14 @@ const LAYERS: [(QuantityGroup, &str, &str); 4] = [
     (
         QuantityGroup::Gap,
         "gap-layers",
-        "Held-out minus training: above 0 a layer has helped the held-out loss less.",
+        "Held-out minus training LCA: above 0, a layer helped the held-out loss less.",
     ),
     (
         QuantityGroup::LayerError,
         "error-layers",
-        "Estimated integration errors of the layers' LCA, without signs, the steps of a run added up. What an estimate is \
-         depends on the integrator; those of the trapezoid and of Simpson's rule with S = 2 are pessimistic.",
+        "Estimated integration errors of the layers' LCA: absolute values, summed over the steps of a run. The \
+         estimate depends on the integrator; those of the trapezoid rule and of Simpson's rule with S = 2 are \
+         pessimistic.",
     ),
 ];
 
@@ -65,20 +66,20 @@ fn introduction(
     document.section("The question");
     document.text(&preset.question);
     if !preset.finding.is_empty() {
-        document.text(format!("Found by others: {}", preset.finding));
+        document.text(format!("Published finding: {}", preset.finding));
     }
     let size = match (preset.has_sizes(), plan.size) {
         (false, _) => "",
         (true, SizeName::Quick) => {
-            " This is the quick size: a small network on little data, which shows how the question is \
-             answered and not what is so elsewhere."
+            " This is the quick size, a small network on little data: it shows how the question is answered, \
+             not what holds in general."
         }
         (true, SizeName::Paper) => {
             " This is the full size, with the network and the data of the paper."
         }
     };
     document.text(format!(
-        "{} with {}{}; {} of {} runs are complete and in what follows.{size}",
+        "{} with {}{}; {} of {} runs are complete and included below.{size}",
         counted(preset.arms.len() as u64, "arm"),
         counted(plan.seeds, "seed"),
         if preset.arms.len() > 1 { " each" } else { "" },
@@ -86,7 +87,7 @@ fn introduction(
         plan.runs.len()
     ));
     for why in missing {
-        document.text(format!("Not complete: {why}"));
+        document.text(format!("Incomplete: {why}"));
     }
 }
 
@@ -116,7 +117,7 @@ fn arms(document: &mut Document, outcome: &ExperimentOutcome) -> Result<(), Unev
     }
     let rows = outcome.arms.len();
     document.section("Arms");
-    let caption = "Means over the seeds ± their standard errors, after the last step.";
+    let caption = "Means over the seeds ± standard errors, after the last step.";
     document.table("arms", caption, Table::new("arms", columns)?, rows);
     Ok(())
 }
@@ -150,12 +151,12 @@ fn layers(
         }
     }
     let test = if tested {
-        " p is that of a t test that the mean is 0, two-sided."
+        " p: two-sided t test that the mean is 0."
     } else {
         ""
     };
     let rows = layers.len();
-    let caption = format!("{caption} Means over the seeds ± their standard errors.{test}");
+    let caption = format!("{caption} Means over the seeds ± standard errors.{test}");
     document.table(name, caption, Table::new(name, columns)?, rows);
     Ok(())
 }
@@ -181,10 +182,10 @@ fn pairs(document: &mut Document, outcome: &ExperimentOutcome) -> Result<(), Une
     let base = &outcome.arms[baseline];
     document.section("Differences within pairs");
     document.text(format!(
-        "A run is paired with the run of “{base}” that has its seed: the same first weights, examples and \
-         mini-batches. Differences are the arm's value minus that of “{base}”, their means with standard \
-         errors. The t test takes them as normally distributed; the sign test counts those below and above \
-         0, and cannot come below 2^(1 − pairs). Both are two-sided, of one row alone: among many rows some \
+        "Each run is paired with the run of “{base}” with the same seed: the same initial weights, examples and \
+         mini-batches. Differences are the arm's value minus that of “{base}”, given as means with standard \
+         errors. The t test assumes a normal distribution; the sign test counts the differences below and above \
+         0, and its p is at least 2^(1 − pairs). Both are two-sided and for single rows: among many rows, some \
          p are small by chance."
     ));
     let mut quantities = outcome.quantities();
@@ -257,8 +258,8 @@ fn every_number(document: &mut Document, outcome: &ExperimentOutcome) -> Result<
         Column::text("unit", units),
         Column::f64("value", None, values),
     ];
-    document.section("Every run's numbers");
-    let caption = "What the means above are of: a row for every number of every run.";
+    document.section("Numbers of every run");
+    let caption = "The numbers behind the means above: one row for each number of each run.";
     document.table("runs", caption, Table::new("runs", columns)?, 0);
     Ok(())
 }

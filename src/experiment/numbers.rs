@@ -141,12 +141,12 @@ impl StepTotals {
             run("parameters that helped", "%", 100.0 * helped / all),
             run("parameters that hurt", "%", 100.0 * hurt / all),
             run(
-                "helped of helped and hurt",
+                "helping share of active",
                 "%",
                 100.0 * helped / (helped + hurt),
             ),
             run(
-                "gradients a step",
+                "gradients per step",
                 "",
                 self.gradient_evals as f64 / self.steps as f64,
             ),

@@ -59,8 +59,8 @@ pub fn base(
     }
     if options.data.is_none() && !sized.data.is_empty() {
         return Err(ConfigError(format!(
-            "the {size} size of `{}` is for {}: say where it is with --data, or take --quick, which \
-             has the embedded sample of MNIST",
+            "the {size} size of `{}` needs {}: give it with --data, or use --quick, which uses the embedded \
+             sample of MNIST",
             preset.name, sized.data
         )));
     }

@@ -173,11 +173,11 @@ fn unknown(name: &str) -> ConfigError {
     let closest = (names.iter().copied())
         .filter(|preset| similar(preset) > 0.8)
         .max_by(|a, b| similar(a).total_cmp(&similar(b)));
-    let hint = closest.map_or(".".to_owned(), |closest| {
+    let hint = closest.map_or_else(String::new, |closest| {
         format!("; did you mean `{closest}`?")
     });
     ConfigError(format!(
-        "unknown experiment `{}`{hint} There are {}; or give a TOML file whose name ends in .toml",
+        "unknown experiment `{}`{hint} (experiments: {}; or a TOML file whose name ends in .toml)",
         name.escape_debug(),
         names.join(", ")
     ))
@@ -202,14 +202,14 @@ impl Preset {
             if !is_name(&name) {
                 let name = name.escape_debug();
                 let what = format!(
-                    "the arm's name `{name}`: use 1 to 48 letters, digits, `.`, `_` and `-`, since \
-                     files are named after it"
+                    "invalid arm name `{name}`: use 1 to 48 letters, digits, `.`, `_` and `-`, since files are \
+                     named after it"
                 );
                 return Err(at(line, what));
             }
             let taken = |other: &Arm| other.name.eq_ignore_ascii_case(&name);
             if let Some(other) = arms.iter().find(|arm| taken(arm)) {
-                let what = format!("the arm `{name}` is there already, in line {}", other.line);
+                let what = format!("duplicate arm `{name}`, first in line {}", other.line);
                 return Err(at(line, what));
             }
             if let Some(key) = foreign_key(&arm.set, true)? {
@@ -222,7 +222,7 @@ impl Preset {
             arms.push(Arm { name, set, line });
         }
         if arms.is_empty() || arms.len() as u64 > MOST {
-            return Err(fault(format!("1 to {MOST} [[arm]]s, please")));
+            return Err(fault(format!("1 to {MOST} [[arm]] tables are required")));
         }
         let sizes = [&read.quick, &read.paper].into_iter().flatten();
         for options in sizes.map(|size| &size.config).chain([&read.config]) {
@@ -240,7 +240,7 @@ impl Preset {
                 Some(found.ok_or_else(|| {
                     let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
                     let what = format!(
-                        "baseline = \"{}\" is not the name of an arm; the arms are {}",
+                        "baseline = \"{}\": unknown arm (arms: {})",
                         name.get_ref().escape_debug(),
                         names.join(", ")
                     );
@@ -324,7 +324,7 @@ fn foreign_key(options: &Options, in_arm: bool) -> Result<Option<String>, Config
 fn why_not_in_presets(key: &str) -> String {
     match key {
         "seed" => "the seeds are 0, 1, … for every arm; `seed` cannot be set".to_owned(),
-        "data" => "every arm has the same data; set `data` in [config]".to_owned(),
+        "data" => "all arms have the same data; set `data` in [config]".to_owned(),
         key => format!("`{key}` cannot be set in an experiment"),
     }
 }
@@ -371,7 +371,7 @@ mod tests {
             ),
             (
                 "[[arm]]\nname = 'a'\n[[arm]]\nname = 'A'",
-                &["line 6", "already, in line 4"],
+                &["line 6", "first in line 4"],
             ),
             ("[[arm]]\nname = 'a/b'", &["line 4", "a/b"]),
             ("[[arm]]\nname = ''", &["line 4"]),
@@ -410,10 +410,10 @@ mod tests {
     #[test]
     fn a_misspelt_name_gets_a_suggestion() {
         let error = find("freeze-lst").unwrap_err().to_string();
-        assert!(error.contains("`freeze-last`? There are"), "{error}");
+        assert!(error.contains("`freeze-last`? (experiments: "), "{error}");
         let error = find("nothing").unwrap_err().to_string();
         assert!(
-            error.contains("unknown experiment `nothing`. There are"),
+            error.contains("unknown experiment `nothing` (experiments: "),
             "{error}"
         );
         let error = find("none.toml").unwrap_err().to_string();

@@ -34,7 +34,7 @@ fn draw(scene: &Scene) -> io::Result<Pixmap> {
     let mut canvas = PixelCanvas {
         pixmap: empty.ok_or_else(|| {
             let (width, height) = (scene.width, scene.height);
-            io::Error::other(format!("a picture of {width} × {height} is too large"))
+            io::Error::other(format!("the picture is too large ({width} × {height})"))
         })?,
         font,
     };

@@ -35,7 +35,7 @@ fn text(scene: &Scene) -> io::Result<String> {
     let (width, height) = (scene.width, scene.height);
     let written = write_scene(&mut out, scene, width, height);
     // A string grows without errors: only a raster can fail.
-    written.map_err(|_| io::Error::other("a part of the picture is too large"))?;
+    written.map_err(|_| io::Error::other("the picture is too large"))?;
     Ok(out)
 }
 

@@ -68,7 +68,7 @@ pub(super) fn no_answer(query: Query) -> FeedEvent {
     let answer = match query.topic {
         // The screen keeps what it has.
         Topic::Steps { .. } => Answer::Steps(Vec::new()),
-        _ => Answer::Unknown("the run file cannot be read just now".to_owned()),
+        _ => Answer::Unknown("the run file cannot be read at the moment".to_owned()),
     };
     event(query, answer)
 }

@@ -89,7 +89,7 @@ impl OrderSender {
     fn give(&mut self, order: Control) {
         let line = line_of(order);
         let Some(connection) = &mut self.connection else {
-            let why = format!("cannot {line} the training: it takes no orders (no control socket)");
+            let why = format!("cannot {line} the training: it has no control socket");
             return self.send_event(FeedEvent::OrderFailed(why));
         };
         if let Err(error) = connection.ask(line) {

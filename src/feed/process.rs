@@ -30,7 +30,7 @@ pub enum OpenError {
     Refused(String),
     #[error("{}: {what}", path.display())]
     Crashed { path: PathBuf, what: String },
-    #[error("cannot start the process that reads the file: {0}")]
+    #[error("cannot start the reader process: {0}")]
     NoProcess(String),
 }
 
@@ -208,7 +208,7 @@ fn pass_on(
         let event = match wire::receive(answers) {
             Ok(Some(ReaderMessage::Event(event))) => event,
             _ => FeedEvent::Broken(format!(
-                "{}. What is shown was read before",
+                "{}; the screen shows what was read before",
                 how_it_ended(child)
             )),
         };
@@ -234,7 +234,7 @@ fn pass_on(
 fn how_it_ended(child: &SharedChild) -> String {
     match child.wait() {
         Ok(status) => describe_crash(status),
-        Err(error) => format!("the process that reads the file is lost: {error}"),
+        Err(error) => format!("the reader process is lost: {error}"),
     }
 }
 
@@ -243,7 +243,7 @@ fn how_it_ended(child: &SharedChild) -> String {
 pub fn describe_crash(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         let code = status.code().unwrap_or(-1);
-        return format!("the process that reads the file ended with code {code}: this is a bug");
+        return format!("the reader process exited with code {code}: this is a bug");
     };
     let is = |other: Signal| signal == other.as_raw();
     let crashes = [
@@ -255,18 +255,18 @@ pub fn describe_crash(status: ExitStatus) -> String {
     ];
     let Some((_, name)) = crashes.into_iter().find(|&(crash, _)| is(crash)) else {
         return if is(Signal::XCPU) {
-            "the HDF5 library comes to no end with this file: the file is damaged".to_owned()
+            "the HDF5 library does not finish reading this file: the file is damaged".to_owned()
         } else if is(Signal::ALARM) {
-            "nothing more came of reading this file: the disk does not answer, or the file is damaged"
+            "reading this file made no progress: the disk does not respond, or the file is damaged"
                 .to_owned()
         } else if is(Signal::KILL) {
-            "the process that reads the file was killed (SIGKILL)".to_owned()
+            "the reader process was killed (SIGKILL)".to_owned()
         } else {
-            format!("the process that reads the file was ended by signal {signal}")
+            format!("the reader process was killed by signal {signal}")
         };
     };
     let memory = if is(Signal::ABORT) {
-        ", or wanted more memory than it may have"
+        " or exceeded its memory limit"
     } else {
         ""
     };
@@ -283,7 +283,7 @@ pub fn peek(reader: Command, path: &Path) -> Result<OpenedRun, OpenError> {
         ReaderMessage::Failed(why) => Err(OpenError::Refused(why)),
         ReaderMessage::Event(_) => Err(OpenError::Crashed {
             path: path.to_owned(),
-            what: "the process that reads the file speaks out of turn: this is a bug".to_owned(),
+            what: "unexpected message from the reader process: this is a bug".to_owned(),
         }),
     }
 }

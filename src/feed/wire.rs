@@ -49,7 +49,7 @@ pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     let length = u32::try_from(bytes.len())
         .ok()
         .filter(|&length| length <= LONGEST_FRAME)
-        .ok_or_else(|| io::Error::other("a message is too long"))?;
+        .ok_or_else(|| io::Error::other("message too long"))?;
     to.write_all(&length.to_le_bytes())?;
     to.write_all(&bytes)?;
     to.flush()
@@ -67,7 +67,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
     }
     let length = u32::from_le_bytes(length);
     if length > LONGEST_FRAME {
-        return Err(io::Error::other("a message is too long"));
+        return Err(io::Error::other("message too long"));
     }
     // Memory grows with the bytes received, not with the length announced.
     let mut bytes = Vec::new();

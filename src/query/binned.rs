@@ -208,7 +208,7 @@ pub(super) fn class_loss(input: &QueryInput, class: u32) -> Result<Answer, Store
     }
     let Some(table) = input.reader.table("loss/train_class")? else {
         return Ok(Answer::Unknown(
-            "this run file has no losses of classes".to_owned(),
+            "this run file has no losses by class".to_owned(),
         ));
     };
     // Row t + 1 is the loss after step t.
@@ -238,7 +238,7 @@ fn by_class(
     groups: usize,
     take: impl Fn(&RowBlock, &mut Vec<f64>),
 ) -> Result<Answer, StoreError> {
-    let why = "this run has no allocations by class; train with --by-class to have them";
+    let why = "this run has no LCA by class; train with --by-class to record it";
     let Some(table) = input.reader.table("lca/class_layer")? else {
         return Ok(Answer::Unknown(why.to_owned()));
     };
@@ -255,7 +255,7 @@ fn by_class(
                 _ => "in these steps",
             };
             Ok(Answer::Unknown(format!(
-                "no allocations by class {step}; --by-class measures them, --class-every how often"
+                "no LCA by class {step} (see --by-class and --class-every)"
             )))
         }
         _ => Ok(answer),

@@ -41,8 +41,7 @@ pub(super) fn answer(
         table("lca_test/residual")?,
     );
     let (Some(train), Some(held_out), Some(total), Some(residual)) = tables else {
-        let why =
-            "this run has no allocations of the held-out loss; train with --lca-test to have them";
+        let why = "this run has no held-out LCA; train with --lca-test to record it";
         return Ok(Answer::Unknown(why.to_owned()));
     };
     let rows = [&train, &held_out, &total, &residual].map(StepDataset::rows);

@@ -55,10 +55,10 @@ pub(super) fn answer(
     let Some(&latest) = steps.iter().rfind(|&&steps| steps <= input.steps.end) else {
         let first = match steps.first() {
             Some(first) => format!("the first is after {first} steps"),
-            None => "eight are taken in a run, evenly spread, and one at its end".to_owned(),
+            None => "they are written after each eighth of the run and at its end".to_owned(),
         };
         return Ok(Answer::Unknown(format!(
-            "no snapshot of the parameters' totals up to here: {first}"
+            "no totals of the parameters up to this step: {first}"
         )));
     };
     let same = |it: &&CachedSnapshot| it.layer == layer && it.snapshot.steps == latest;
@@ -70,7 +70,7 @@ pub(super) fn answer(
     }
     let Some((_, lca_sum, helped)) = input.reader.help_snapshot(latest, &params)? else {
         return Ok(Answer::Unknown(
-            "the run file cannot be read just now".to_owned(),
+            "the run file cannot be read at the moment".to_owned(),
         ));
     };
     let sides = concentration(&lca_sum);

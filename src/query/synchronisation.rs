@@ -87,7 +87,7 @@ impl NullCache {
     }
 }
 
-const NO_CLASSES: &str = "this run has no allocations by class; train with --by-class to have them";
+const NO_CLASSES: &str = "this run has no LCA by class; train with --by-class to record it";
 
 /// Moments within each class.
 pub(super) struct ClassMoments {
@@ -179,7 +179,7 @@ pub(super) fn answer(
     }
     if within.measured < within.next && within.classes.iter().all(is_empty) {
         return Ok(Answer::Unknown(
-            "a moment within a class needs three neighbouring steps split by class: --by-class with \
+            "moments within a class need three consecutive steps split by class: train with --by-class and \
              --class-every 1"
                 .to_owned(),
         ));

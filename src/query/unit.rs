@@ -93,8 +93,7 @@ pub(super) fn answer(
         return Ok(Answer::Unknown(sentence));
     }
     if count > MOST {
-        let sentence =
-            format!("this unit has {count} parameters; up to {MOST} of a unit are shown");
+        let sentence = format!("this unit has {count} parameters; at most {MOST} are supported");
         return Ok(Answer::Unknown(sentence));
     }
     let (totals, weights) = match after {

@@ -391,8 +391,8 @@ mod tests {
         assert_eq!(facts(&lacking), facts(&run));
         let said: Vec<&str> = found.lints.iter().map(|it| it.text.as_str()).collect();
         for expected in [
-            "this run has no motion/update_norm: whether layers have moved is not known",
-            "this run has no motion/gradient_norm: whether gradients vanish is not known",
+            "this run has no motion/update_norm: whether layers have moved is unknown",
+            "this run has no motion/gradient_norm: whether gradients vanish is unknown",
         ] {
             assert!(said.contains(&expected), "{said:?}");
         }

@@ -46,16 +46,16 @@ pub fn preface(document: &mut Document, groups: &[RunGroup], empty: &[&RunFile])
         env!("CARGO_PKG_VERSION")
     );
     document.text(
-        "Loss Change Allocation (LCA) splits the change of the training loss in each step among all \
-         parameters. It is measured in nats, as the loss is. Below zero a parameter helped: it lowered the \
-         loss. Above zero it hurt. Allocations add up: over the parameters of a tensor, a layer or the network, \
-         and over steps. What is left over, the residual, is the error of the integration along the step.",
+        "Loss Change Allocation (LCA) divides the change in training loss of each step among all parameters. \
+         Like the loss, it is measured in nats. Below zero, a parameter helped: it lowered the loss. Above \
+         zero, it hurt. At zero, it was idle. Allocations add up over the parameters of a tensor, a layer or \
+         the network, and over steps. The remainder, the residual, is the error of the integration along the step.",
     );
     for group in groups {
         for copy in &group.copies {
             document.text(format!(
-                "{} has the configuration and the seed ({}) of another of these runs: a copy is no repeat, \
-                 and it is left out.",
+                "{} has the same configuration and seed ({}) as another of these runs: it is a copy, not a \
+                 repeat, and is left out.",
                 copy.name,
                 copy.header().seed
             ));
@@ -67,7 +67,7 @@ pub fn preface(document: &mut Document, groups: &[RunGroup], empty: &[&RunFile])
             .filter(|run| run.state.committed > group.steps);
         for run in longer {
             document.text(format!(
-                "{} has {}; its repeats have fewer, and only the first {} are reported.",
+                "{} has {}, but its repeats have fewer: only the first {} are reported.",
                 run.name,
                 counted(run.state.committed, "step"),
                 group.steps
@@ -145,10 +145,10 @@ fn shortened(value: &str) -> String {
 /// # Errors
 /// Only on a bug: columns of different lengths.
 pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), ReportError> {
-    document.section("The configurations");
+    document.section("Configurations");
     document.text(format!(
         "The runs have {} configurations, called A, B and so on. Means and standard errors are over runs of the \
-         same configuration, which differ in their seeds alone. The configurations differ in:",
+         same configuration, which differ only in their seeds. The configurations differ in:",
         groups.len()
     ));
     let differing = differing(groups);
@@ -192,7 +192,7 @@ pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), R
         }),
         ("ΣLCA", NATS, |run| run.whole.total),
         ("residual", NATS, |run| run.whole.residual),
-        ("helped", PERCENT, |run| {
+        ("help", PERCENT, |run| {
             helped(run)
                 .and_then(Help::percent)
                 .map_or(f64::NAN, |p| p.helped)
@@ -208,8 +208,8 @@ pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), R
         let errors = means.iter().map(|mean| mean.error).collect();
         columns.push(Column::f64(super::document::error_of(name), unit, errors));
     }
-    let caption = "At the end of the steps that are reported; “helped” is the share of all parameters and \
-                   steps. ± is the standard error over the runs.";
+    let caption = "At the end of the reported steps. help: share of parameters × steps with A < 0. ±: standard \
+                   error over the runs.";
     document.table(
         "outcomes",
         caption,

@@ -111,7 +111,7 @@ fn write_exhibit(out: &mut String, exhibit: &CaptionedExhibit) -> io::Result<()>
     }
     let mut caption = escaped(&exhibit.caption);
     if exhibit.shown > 0 && view.left_out > 0 {
-        let _ = write!(caption, " {} more rows are in the file.", view.left_out);
+        let _ = write!(caption, " {} more rows in the file.", view.left_out);
     }
     let _ = writeln!(
         out,

@@ -59,7 +59,7 @@ pub fn report(runs: &[RunFile]) -> Result<Document, ReportError> {
     let (groups, empty) = grouped(runs)?;
     let mut document = Document::new(title(runs, &groups));
     if groups.is_empty() {
-        let what = "no run has a step yet: there is nothing to report".to_owned();
+        let what = "no run has any steps yet: nothing to report".to_owned();
         return Err(ReportError::Unknown(what));
     }
     compare::preface(&mut document, &groups, &empty);
@@ -103,14 +103,14 @@ pub fn add(document: &mut Document, runs: &[RunFile], prefix: &str) -> Result<()
 
 fn title(runs: &[RunFile], groups: &[RunGroup]) -> String {
     match (runs, groups) {
-        ([run], _) => format!("Loss change allocation of {}", run.name),
+        ([run], _) => format!("Loss Change Allocation of {}", run.name),
         (runs, [group]) => format!(
-            "Loss change allocation of {} runs of {}",
+            "Loss Change Allocation of {} runs of {}",
             runs.len(),
             group.runs.first().map_or("", |run| &run.header().network)
         ),
         (runs, groups) => format!(
-            "Loss change allocation of {} runs in {} configurations",
+            "Loss Change Allocation of {} runs in {} configurations",
             runs.len(),
             groups.len()
         ),

@@ -135,7 +135,7 @@ impl Page<'_> {
     /// Returns the end of a caption, which explains ± and bands.
     pub fn errors(&self) -> &'static str {
         if self.has_repeats() {
-            " ± and bands are standard errors over the runs."
+            " ± and bands: standard errors over the runs."
         } else {
             ""
         }

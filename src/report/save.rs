@@ -17,15 +17,15 @@ use crate::store::why_not_written;
 pub enum SaveError {
     #[error("{} is not a folder: choose another --output", .0.display())]
     NoFolder(PathBuf),
-    #[error("{} is not empty: choose another --output, or replace an older report with --force", .0.display())]
+    #[error("{} is not empty: choose another --output, or replace an existing report with --force", .0.display())]
     NotEmpty(PathBuf),
     #[error(
-        "{} holds `{}`, which is of no report: choose another --output",
+        "{} contains `{}`, which is not part of a report: choose another --output",
         .folder.display(),
         crate::text::harmless(.found)
     )]
     NoReport { folder: PathBuf, found: String },
-    #[error("{} is the folder this program was started in: choose another --output", .0.display())]
+    #[error("{} is the current folder: choose another --output", .0.display())]
     Here(PathBuf),
     #[error("cannot write {}: {}", .folder.display(), why_not_written(.error))]
     Io { folder: PathBuf, error: io::Error },

@@ -41,7 +41,7 @@ pub fn distribution(input: &SheetInput) -> Result<Exhibit, SheetError> {
         mark: None,
     };
     let x = Axis::new("allocation of a parameter in a step", NATS).symlog();
-    let y = Axis::new("parameter-steps in a bin", None).symlog();
+    let y = Axis::new("parameters × steps per bin", None).symlog();
     let title = input.of_layer("Distribution of allocations");
     input.exhibit(title, columns, (x, y, chart))
 }

@@ -20,7 +20,7 @@ pub fn tensors(input: &SheetInput) -> Result<Exhibit, SheetError> {
         parts: tensors.map(single_column).collect(),
         everywhere: true,
     };
-    group.exhibit(input, "LCA by tensor")
+    group.exhibit(input, "Loss Change Allocation (LCA) by tensor")
 }
 
 pub fn units(input: &SheetInput) -> Result<Exhibit, SheetError> {
@@ -35,7 +35,7 @@ pub fn units(input: &SheetInput) -> Result<Exhibit, SheetError> {
         parts: units.map(|unit| single_column(first + unit)).collect(),
         everywhere: true,
     };
-    group.exhibit(input, "LCA by neuron or channel")
+    group.exhibit(input, "Loss Change Allocation (LCA) by unit")
 }
 
 /// LCA of each class: of one layer, or summed over all layers.
@@ -53,7 +53,7 @@ pub fn classes(input: &SheetInput) -> Result<Exhibit, SheetError> {
         parts: (0..header.classes.len()).map(part).collect(),
         everywhere: false,
     };
-    group.exhibit(input, "LCA by class")
+    group.exhibit(input, "Loss Change Allocation (LCA) by class")
 }
 
 fn single_column(column: usize) -> Range<usize> {
@@ -83,9 +83,7 @@ impl ColumnGroup {
         let ColumnSums { values, measured } = self.read(input)?;
         if !self.everywhere && measured.iter().all(|steps| *steps == 0) {
             return Err(SheetError::Unknown(
-                "no allocations by class in these steps; train with --by-class to have them \
-                 (--class-every says in how many steps)"
-                    .to_owned(),
+                "no LCA by class in these steps (see --by-class and --class-every)".to_owned(),
             ));
         }
         let gaps = input.rows().zip(&measured);

@@ -238,8 +238,8 @@ impl<'a> SheetInput<'a> {
             return Ok(());
         }
         Err(SheetError::Unknown(format!(
-            "{} rows of {columns} numbers are too many at once: give --steps A..B, --layer NAME, or \
-             --every N to add N steps up",
+            "{} rows of {columns} numbers are too many: give --steps A..B, --layer NAME, or --every N to sum N \
+             steps into a row",
             self.row_count()
         )))
     }

@@ -51,7 +51,7 @@ pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
         ),
         Column::f64("lca_error", NATS, of(&|layer, _| layer.lca_error)),
         Column::f64(
-            "helped",
+            "help",
             Some("%"),
             of(&|layer, n| 100.0 * number(layer.helped) / n),
         ),
@@ -62,12 +62,12 @@ pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
         ),
         // Mean number of steps between sign changes of a parameter.
         Column::f64(
-            "update_flip_every",
+            "flip",
             Some("steps"),
             of(&|layer, n| n / number(layer.update_flips)),
         ),
         Column::f64(
-            "gradient_flip_every",
+            "gradient_flip",
             Some("steps"),
             of(&|layer, n| n / number(layer.gradient_flips)),
         ),
@@ -79,15 +79,18 @@ pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    input.exhibit(input.by_layer("Total LCA"), columns, axes)
+    input.exhibit(
+        input.by_layer("Total Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Both losses' allocations by step; the figure shows their totals.
 pub fn held_out(input: &SheetInput) -> Result<Exhibit, SheetError> {
     if !input.header().held_out_lca {
         return Err(SheetError::Unknown(
-            "this run has no allocations of the held-out loss; train with --lca-test to have them"
-                .to_owned(),
+            "this run has no held-out LCA; train with --lca-test to record it".to_owned(),
         ));
     }
     let layers = input.layers();
@@ -113,7 +116,8 @@ pub fn held_out(input: &SheetInput) -> Result<Exhibit, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    let title = input.of_layer("LCA of the training and the held-out loss");
+    let title =
+        input.of_layer("Loss Change Allocation (LCA) of the training and the held-out loss");
     let mut exhibit = input.exhibit(title, columns, axes)?;
     let total = signed(sum_of(input, "lca_test/total")?);
     let residual = signed(sum_of(input, "lca_test/residual")?);

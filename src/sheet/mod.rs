@@ -104,17 +104,17 @@ fn check(request: &SheetRequest) -> Result<(), SheetError> {
     for choice in RequestChoice::ALL {
         if let Some(of) = view.refuses(choice).filter(|_| given(choice)) {
             let flag = choice.flag();
-            let what = format!("the view `{view}` is of {of}: leave {flag} out");
+            let what = format!("the view `{view}` covers {of}: omit {flag}");
             return Err(SheetError::Request(what));
         }
     }
     if request.unit.is_some() && request.layer.is_none() {
-        let what = "a unit is counted within its layer: give --layer NAME with --unit";
+        let what = "units are numbered within a layer: give --layer NAME with --unit";
         return Err(SheetError::Request(what.to_owned()));
     }
     match view.required_choice() {
         Some((choice, what)) if !given(choice) => Err(SheetError::Request(format!(
-            "the view `{view}` is of {what}"
+            "the view `{view}` covers {what}"
         ))),
         _ => Ok(()),
     }

@@ -75,8 +75,7 @@ pub fn synchronisation(input: &SheetInput) -> Result<Exhibit, SheetError> {
         format!("{:.2}", chance.p)
     };
     exhibit.figure.title = format!(
-        "Moments of learning: {} of {} are shared; moved by ±1 or ±2 steps {:.1} ± {:.1}, p = {p} \
-         ({} draws)",
+        "Moments of learning: {} of {} shared; by chance {:.1} ± {:.1} if jittered by 1–2 steps (p = {p}; {} draws)",
         shared.pairs, shared.moments, chance.mean, chance.deviation, chance.draws
     );
     Ok(exhibit)

@@ -16,7 +16,7 @@ pub fn parameter(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let wanted = input.request.parameter;
     let index = wanted.filter(|&index| index < params).ok_or_else(|| {
         let wanted = wanted.map_or_else(String::new, |index| index.to_string());
-        let what = format!("no parameter {wanted}: there are {params}, counted from 0");
+        let what = format!("no parameter {wanted}: the run has {params}, counted from 0");
         SheetError::Request(what)
     })?;
     let name = parameter_name(input, index);
@@ -96,13 +96,13 @@ fn recorded(input: &SheetInput, index: usize, name: &str) -> Result<Vec<Column>,
     let history = input.reader.param_history(index)?;
     if history.steps.is_empty() {
         return Err(SheetError::Unknown(format!(
-            "parameter {index} ({name}) was not traced; train with a larger --trace N to have a chance \
-             of it, or with --record-params N to have the LCA of all parameters every N steps"
+            "parameter {index} ({name}) was not traced; train with a larger --trace N to trace more parameters, \
+             or with --record-params N to record the LCA of all parameters every N steps"
         )));
     }
     if input.request.every > 1 {
         return Err(SheetError::Request(format!(
-            "parameter {index} ({name}) was recorded in some steps only: they cannot be added up with --every"
+            "parameter {index} ({name}) was recorded only in some steps, which cannot be summed with --every"
         )));
     }
     let rows = history.steps.into_iter().zip(history.values);

@@ -46,8 +46,16 @@ fn in_steps(input: &SheetInput, series: Vec<Series>) -> Steps {
 pub fn decomposition(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let columns = columns(input)?;
     let chart = Chart::StackedBars(in_steps(input, series(&columns, 5)));
-    let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
-    input.exhibit(input.by_layer("LCA"), columns, axes)
+    let axes = (
+        Axis::steps(),
+        Axis::new("LCA", NATS),
+        chart,
+    );
+    input.exhibit(
+        input.by_layer("Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 pub fn heat_map(input: &SheetInput) -> Result<Exhibit, SheetError> {
@@ -57,7 +65,11 @@ pub fn heat_map(input: &SheetInput) -> Result<Exhibit, SheetError> {
         merge: Merge::Sum,
     };
     let axes = (Axis::steps(), Axis::new("", NATS), chart);
-    input.exhibit(input.by_layer("LCA"), columns, axes)
+    input.exhibit(
+        input.by_layer("Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Sums from the first of the steps to the end of each row.
@@ -79,9 +91,13 @@ pub fn cumulative(input: &SheetInput) -> Result<Exhibit, SheetError> {
     for series in &mut series {
         series.values.insert(0, 0.0);
     }
-    let axis = Axis::new("LCA since the first of these steps", NATS);
+    let axis = Axis::new("cumulative LCA", NATS);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    input.exhibit(input.by_layer("Cumulative LCA"), columns, axes)
+    input.exhibit(
+        input.by_layer("Cumulative Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Counts of sign changes; the figure shows them as a share of the layer's parameters.
@@ -114,7 +130,7 @@ pub fn oscillation(input: &SheetInput) -> Result<Exhibit, SheetError> {
         x: input.rows().map(|row| number(row.start)).collect(),
         series: shares.collect(),
     };
-    let axis = Axis::new("parameters whose movement changed its sign", PERCENT);
+    let axis = Axis::new("parameters whose update changed sign", PERCENT);
     let title = input.of_layer("Oscillation");
     input.exhibit(title, columns, (Axis::steps(), axis, chart))
 }
@@ -136,11 +152,9 @@ pub fn helping(input: &SheetInput) -> Result<Exhibit, SheetError> {
         counts.fold(0, u64::saturating_add)
     };
     let mut fields = vec![
-        Field::real("helped", PERCENT, |s| {
-            share(sum(s, |l| l.helped), params, s)
-        }),
+        Field::real("help", PERCENT, |s| share(sum(s, |l| l.helped), params, s)),
         Field::real("hurt", PERCENT, |s| share(sum(s, |l| l.hurt), params, s)),
-        Field::real("neither", PERCENT, |s| {
+        Field::real("idle", PERCENT, |s| {
             let moved = sum(s, |l| l.helped.saturating_add(l.hurt));
             100.0 - share(moved, params, s)
         }),
@@ -148,7 +162,7 @@ pub fn helping(input: &SheetInput) -> Result<Exhibit, SheetError> {
     for (index, layer) in &layers {
         let (index, params) = (*index, layer.range.len() as u64);
         let name = |what: &str| format!("{what}/{}", layer.name);
-        fields.push(Field::real(name("helped"), PERCENT, move |s| {
+        fields.push(Field::real(name("help"), PERCENT, move |s| {
             share(s.layers[index].helped, params, s)
         }));
         fields.push(Field::real(name("hurt"), PERCENT, move |s| {
@@ -162,6 +176,6 @@ pub fn helping(input: &SheetInput) -> Result<Exhibit, SheetError> {
     series.push(Series::new("50 %", vec![50.0; x.len()]));
     let axis = Axis::new("parameters", PERCENT);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    let title = input.of_layer("Parameters that help and hurt");
+    let title = input.of_layer("Parameters that help, hurt and are idle");
     input.exhibit(title, columns, axes)
 }

@@ -12,8 +12,8 @@ use crate::export::{Axis, Chart, Column, Exhibit};
 pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let unknown = |what: String| Err(SheetError::Unknown(what));
     if input.request.steps.start > 0 {
-        let what = "totals of parameters are over all steps from the first one on: leave the A of \
-                    --steps A..B out";
+        let what =
+            "totals of parameters always start at the first step: omit the A of --steps A..B";
         return Err(SheetError::Request(what.to_owned()));
     }
     let layout = &input.header().layout;
@@ -32,16 +32,14 @@ pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
             None => "--layer NAME",
             Some(_) => "--unit INDEX",
         };
-        return unknown(format!(
-            "{count} parameters are too many at once: give {flag}"
-        ));
+        return unknown(format!("{count} parameters are too many: give {flag}"));
     }
     let there = input.reader.snapshot_steps()?;
     let end = input.request.steps.end;
     let latest = there.iter().rfind(|&&steps| steps <= end);
     let missing = || {
         unknown(format!(
-            "the parameters' totals are not recorded by step {end}; there are snapshots after {there:?} steps"
+            "no totals of the parameters up to step {end}; there are snapshots after {there:?} steps"
         ))
     };
     let Some(&steps) = latest else {
@@ -85,10 +83,10 @@ pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
         mark: None,
     };
     let x = Axis::new(
-        format!("share of the first {steps} steps in which it helped"),
+        format!("share of the first {steps} steps in which a parameter helped"),
         Some("%"),
     );
-    let axes = (x, Axis::new("parameters in a bin", None), chart);
-    let title = input.of_layer("How often a parameter helps");
+    let axes = (x, Axis::new("parameters per bin", None), chart);
+    let title = input.of_layer("How often parameters help");
     input.exhibit(title, columns, axes)
 }

@@ -53,39 +53,39 @@ impl View {
                 "losses, accuracies, residuals and costs by step",
             ),
             Self::Decomposition => ("decomposition", "every layer's LCA by step, stacked"),
-            Self::Cumulative => ("cumulative", "the same, summed from the first step on"),
-            Self::HeatMap => ("heat-map", "the same as layers × steps"),
+            Self::Cumulative => ("cumulative", "every layer's cumulative LCA by step"),
+            Self::HeatMap => ("heat-map", "every layer's LCA by step, as a heat map"),
             Self::Layers => (
                 "layers",
-                "every layer's totals: LCA, help and hurt, oscillation",
+                "every layer's totals: LCA, help and hurt, sign flips",
             ),
             Self::Oscillation => (
                 "oscillation",
-                "sign changes of movement and gradient by step and layer",
+                "sign flips of updates and gradients by step and layer",
             ),
-            Self::Helping => ("helping", "parameters that help, hurt or neither, by step"),
+            Self::Helping => ("helping", "parameters that help, hurt or are idle, by step"),
             Self::HeldOut => (
                 "held-out",
                 "LCA of the training and the held-out loss, by step and layer",
             ),
             Self::Synchronisation => (
                 "synchronisation",
-                "every layer's deepest moments of learning, and those that are shared",
+                "every layer's deepest moments of learning, and which are shared",
             ),
-            Self::Events => ("events", "residuals, spikes, NaN, synchronised steps"),
+            Self::Events => (
+                "events",
+                "residuals, loss spikes, values that are not finite, synchronised steps",
+            ),
             Self::Tensors => ("tensors", "every tensor's LCA by step"),
             Self::Units => (
                 "units",
-                "LCA of a layer's neurons or channels by step (--layer)",
+                "LCA of a layer's units (neurons or channels) by step (--layer)",
             ),
             Self::Classes => ("classes", "LCA of the loss of each class by step"),
-            Self::Distribution => (
-                "distribution",
-                "how often allocations of each size occurred",
-            ),
+            Self::Distribution => ("distribution", "histogram of single allocations"),
             Self::Parameters => (
                 "parameters",
-                "every parameter's total, and how often it helped",
+                "every parameter's total LCA, and how often it helped",
             ),
             Self::Parameter => (
                 "parameter",
@@ -159,7 +159,7 @@ impl View {
                 Some("more than one unit")
             }
             RequestChoice::Every if moments => Some("single steps"),
-            RequestChoice::Every if together => Some("all the steps together"),
+            RequestChoice::Every if together => Some("all steps together"),
             RequestChoice::Parameter if self != Self::Parameter => Some("more than one parameter"),
             _ => None,
         }

@@ -62,7 +62,7 @@ impl<'a> Bounds<'a> {
             return Err(StoreError::Damaged {
                 path: self.path.to_owned(),
                 what: format!(
-                    "{name} claims shape {shape:?}, more than the {} bytes of the file can hold",
+                    "{name} claims shape {shape:?}, too large for the {} bytes of the file",
                     self.len
                 ),
             });

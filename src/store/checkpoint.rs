@@ -191,7 +191,7 @@ pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
             if sum.finalize().as_slice() == expected {
                 Ok(Some(step))
             } else {
-                Err("it does not have its SHA-256".into())
+                Err("its SHA-256 does not match".into())
             }
         };
         checked()
@@ -212,7 +212,7 @@ fn kind(dataset: &Dataset) -> hdf5::Result<SavedKind> {
     ]
     .into_iter()
     .find_map(|(fits, kind)| fits.then_some(kind))
-    .ok_or_else(|| format!("{} is of another type", dataset.name()).into())
+    .ok_or_else(|| format!("{} has the wrong type", dataset.name()).into())
 }
 
 fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {

@@ -66,7 +66,7 @@ thread_local! {
 /// HDF5 cannot open the file, or is of a version whose drivers are not known here.
 pub fn open(file: &SharedFile, path: &Path, mode: DriverMode) -> hdf5::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| hdf5::Error::from("a file name cannot have a zero byte"))?;
+        .map_err(|_| hdf5::Error::from("a file name cannot contain a zero byte"))?;
     let driver = driver()?;
     NEXT.set(Some(file.clone()));
     let opened = hdf5::sync::sync(|| open_by(driver, &name, mode));

@@ -11,7 +11,7 @@ use super::schema::VERSION;
 pub enum StoreError {
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
-    #[error("cannot make the folder {path}: {error}")]
+    #[error("cannot create the folder {path}: {error}")]
     Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
@@ -19,28 +19,27 @@ pub enum StoreError {
     #[error("{path} {what}: choose another --output")]
     NotRegular { path: PathBuf, what: &'static str },
     /// A run that was to replace a file ended before its first step, by order or by failure.
-    #[error("the run ended before its first step{}; {path} is as it was", cause_of_end(.why))]
+    #[error("the run ended before its first step{}; {path} is unchanged", cause_of_end(.why))]
     NoStep { path: PathBuf, why: String },
     /// A run that was to replace a file could not be recorded.
-    #[error("{error}; {path} is as it was")]
+    #[error("{error}; {path} is unchanged")]
     NotReplaced {
         path: PathBuf,
         error: Box<StoreError>,
     },
     #[error("{path} is being written: stop that run first")]
     Live { path: PathBuf },
-    #[error("another process has changed {path} just now: try again")]
+    #[error("another process has just changed {path}: try again")]
     Changed { path: PathBuf },
-    #[error("{path} has all its {steps} steps: there is nothing to resume")]
+    #[error("{path} is complete with {steps} steps: nothing to resume")]
     Complete { path: PathBuf, steps: u64 },
     #[error(
-        "step {step} came out otherwise than {path} has it, so the run cannot be continued from its \
-         checkpoint: resume it with the program and on the kind of machine that recorded it. The \
-         file is as it was"
+        "the recomputed step {step} differs from the one recorded in {path}, so the run cannot be resumed from \
+         its checkpoint: resume it with the same program on the same kind of machine. The file is unchanged"
     )]
     Diverged { path: PathBuf, step: u64 },
     #[error(
-        "{path}: no room for {needed} more bytes: {limit}. The steps committed before are in the file"
+        "{path}: no space for {needed} more bytes: {limit}. The file contains the steps committed before"
     )]
     DiskFull {
         path: PathBuf,
@@ -48,7 +47,7 @@ pub enum StoreError {
         limit: SpaceLimit,
     },
     /// There is not even room for what comes before the first step.
-    #[error("{path}: no room for {needed} more bytes: {limit}")]
+    #[error("{path}: no space for {needed} more bytes: {limit}")]
     NoRoom {
         path: PathBuf,
         needed: u64,
@@ -60,41 +59,41 @@ pub enum StoreError {
         how: Disappearance,
         rescue: RescueOutcome,
     },
-    #[error("{path} is empty: whatever wrote it did not get as far as a header")]
+    #[error("{path} is empty: its writer ended before writing the header")]
     Empty { path: PathBuf },
     /// The file has a journal from before the header was complete.
     #[error(
-        "{path}: the program that was creating this run was killed before its first step, so nothing is recorded \
-         in it: remove it, or train again with --force"
+        "{path} contains no steps: the program that created it was killed before the first one; delete it, or \
+         train again with --force"
     )]
     Unborn { path: PathBuf },
     #[error("{path} is not an HDF5 file")]
     NotHdf5 { path: PathBuf },
     #[error(
-        "{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)"
+        "{path} is an HDF5 file, but not a run file of lcascope (no attribute `format` = `lcascope.run`)"
     )]
     Foreign { path: PathBuf },
     /// The file is between opening for writing and the start of SWMR.
     #[error(
-        "{path}: a program is opening it to write, or was killed while it did. If none is, `lcascope repair` \
+        "{path}: a program is opening it for writing, or was killed meanwhile; in that case, `lcascope repair` \
          makes it readable again"
     )]
     ClosedToAll { path: PathBuf },
     /// The file can be read but not continued.
     #[error(
-        "{path} has no {missing}: an older lcascope recorded it, which can go on with it. With this one the run \
-         has to be trained anew"
+        "{path} has no {missing}: it was recorded by an older lcascope, which can resume it. With this version, \
+         train the run again"
     )]
     Older {
         path: PathBuf,
         missing: &'static str,
     },
     #[error(
-        "{path} has version {version} of the run format; this program knows versions up to \
-         {VERSION}: use a newer lcascope"
+        "{path} has version {version} of the run format; this program supports versions up to {VERSION}: use a \
+         newer lcascope"
     )]
     Newer { path: PathBuf, version: u64 },
-    #[error("{path} has no parameter {index}: there are {params}, counted from 0")]
+    #[error("{path} has no parameter {index}: it has {params}, counted from 0")]
     NoParameter {
         path: PathBuf,
         index: usize,
@@ -104,9 +103,7 @@ pub enum StoreError {
     #[error("{path}: {what}")]
     Weights { path: PathBuf, what: String },
     /// The file refers to another file.
-    #[error(
-        "{path}: {name} {what}. Nothing outside of a run file is read or written on its word, so the file is refused"
-    )]
+    #[error("{path}: {name} {what}; run files that refer to other files are refused")]
     ForeignLink {
         path: PathBuf,
         name: String,
@@ -120,7 +117,7 @@ pub enum StoreError {
         doing: String,
         error: hdf5::Error,
     },
-    #[error("the recorder thread ended without a word: this is a bug")]
+    #[error("the recorder thread ended unexpectedly: this is a bug")]
     RecorderLost,
 }
 
@@ -154,8 +151,9 @@ fn cause(error: &hdf5::Error) -> String {
     .iter()
     .any(|sign| text.contains(sign))
     {
-        return "the values are compressed with an HDF5 filter that is not available here: rewrite the file without it \
-                (h5repack -f NONE IN.h5 OUT.h5, where the plug-in is), or say where its plug-in is with HDF5_PLUGIN_PATH"
+        return "the values are compressed with an HDF5 filter that is not available: set HDF5_PLUGIN_PATH to \
+                the folder of its plug-in, or rewrite the file without the filter where it is available \
+                (h5repack -f NONE IN.h5 OUT.h5)"
             .to_owned();
     }
     let quoted = text.split_once("error message = '");
@@ -198,19 +196,19 @@ impl fmt::Display for SpaceLimit {
         match self {
             Self::Disk { free } => write!(
                 f,
-                "the disk is full ({free} bytes are free): make room, or choose another --output"
+                "the disk is full ({free} bytes free): free some space, or choose another --output"
             ),
             Self::Quota => write!(
                 f,
-                "your disk quota is used up: make room, or choose another --output"
+                "your disk quota is exhausted: free some space, or choose another --output"
             ),
             Self::FileSize { limit } => write!(
                 f,
-                "files may not grow beyond {limit} bytes here: raise the limit (`ulimit -f`)"
+                "the size of files is limited to {limit} bytes: raise the limit (`ulimit -f`)"
             ),
             Self::FileSystem => write!(
                 f,
-                "the file system holds no files as large: choose another --output"
+                "the file system does not support files of this size: choose another --output"
             ),
         }
     }
@@ -230,9 +228,9 @@ impl fmt::Display for Disappearance {
         f.write_str(match self {
             Self::Deleted => "was deleted while it was being written",
             Self::Overwritten => {
-                "was cut or written over by another program while it was being written"
+                "was truncated or overwritten by another program while it was being written"
             }
-            Self::Unmounted => "its file system was unmounted while it was being written",
+            Self::Unmounted => "was on a file system that was unmounted while it was being written",
         })
     }
 }
@@ -250,9 +248,9 @@ impl fmt::Display for RescueOutcome {
         match self {
             Self::NotTried => Ok(()),
             Self::Saved(path) => {
-                write!(f, "; what had been recorded is saved in {}", path.display())
+                write!(f, "; the recorded data are saved in {}", path.display())
             }
-            Self::Failed(why) => write!(f, "; what had been recorded could not be saved: {why}"),
+            Self::Failed(why) => write!(f, "; the recorded data could not be saved: {why}"),
         }
     }
 }

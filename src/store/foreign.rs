@@ -40,7 +40,7 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
         })?;
         links += listed.len();
         if links >= MOST_LINKS {
-            return Err(damaged(path, format!("it has {MOST_LINKS} links or more")));
+            return Err(damaged(path, format!("it has {MOST_LINKS} or more links")));
         }
         let name_of = |link: &Link| {
             if group.is_empty() {
@@ -54,13 +54,13 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
             let odd = matches!(&*link.name, b"" | b".") || link.name.contains(&b'/');
             match link.kind {
                 ffi::HARD | ffi::SOFT if odd => {
-                    return Err(refused(&name_of(link), "has a name that no link can have"));
+                    return Err(refused(&name_of(link), "has an invalid name"));
                 }
                 ffi::HARD | ffi::SOFT => {}
                 ffi::EXTERNAL => {
-                    return Err(refused(&name_of(link), "is a link into another file"));
+                    return Err(refused(&name_of(link), "is a link to another file"));
                 }
-                _ => return Err(refused(&name_of(link), "is a link of an unknown kind")),
+                _ => return Err(refused(&name_of(link), "is an unknown kind of link")),
             }
         }
         for link in listed.iter().filter(|link| link.kind == ffi::HARD) {
@@ -73,7 +73,7 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
                 LinkTarget::Group if name.split(|&byte| byte == b'/').count() > DEEPEST => {
                     return Err(damaged(
                         path,
-                        format!("it has more than {DEEPEST} groups in one another"),
+                        format!("it has more than {DEEPEST} nested groups"),
                     ));
                 }
                 LinkTarget::Group => groups.push(name),
@@ -81,13 +81,13 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
                 LinkTarget::External => {
                     return Err(refused(
                         &name,
-                        "keeps its values in another file (external storage)",
+                        "stores its values in another file (external storage)",
                     ));
                 }
                 LinkTarget::Virtual => {
                     return Err(refused(
                         &name,
-                        "takes its values from elsewhere (a virtual dataset)",
+                        "takes its values from other files (a virtual dataset)",
                     ));
                 }
             }

@@ -110,7 +110,7 @@ pub fn rows_of(dataset: &Dataset, axes: &[usize]) -> hdf5::Result<usize> {
     match shape.split_first() {
         Some((&rows, rest)) if rest == axes => Ok(rows),
         _ => Err(format!(
-            "{} of shape {shape:?} is not rows of {axes:?}",
+            "{} of shape {shape:?} does not have rows of {axes:?}",
             dataset.name()
         )
         .into()),

@@ -127,8 +127,8 @@ pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, Sto
     } else {
         DriverMode::ClearMarks
     };
-    let file =
-        driver::open(&journal, path, mode).doing(path, || "open the file to write".to_owned())?;
+    let file = driver::open(&journal, path, mode)
+        .doing(path, || "open the file for writing".to_owned())?;
     if !create {
         refuse_foreign(path, &file)?;
     }

@@ -23,7 +23,7 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     let io = StoreError::io(path);
     if path.to_str().is_none() {
-        return Err(io(Error::other("the name is not UTF-8: rename it")));
+        return Err(io(Error::other("the name is not valid UTF-8")));
     }
     let file = fs::File::open(path).map_err(io)?;
     let is_there = |at| {
@@ -165,7 +165,10 @@ fn data_facts(
         if counts.len() == classes {
             Ok(counts)
         } else {
-            Err(damaged(path, format!("{name} is not of {classes} classes")))
+            Err(damaged(
+                path,
+                format!("{name} does not have {classes} classes"),
+            ))
         }
     };
     let inputs =
@@ -231,7 +234,7 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
         return Err(damaged("lists of different lengths"));
     }
     if layers > LONGEST.layers || tensors > LONGEST.tensors {
-        let lists = format!("{layers} layers and {tensors} tensors are more than there can be");
+        let lists = format!("too many layers ({layers}) or tensors ({tensors})");
         return Err(damaged(&lists));
     }
 
@@ -239,7 +242,7 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
     // of them, not taken from the number it claims.
     let units = (layer_units.iter()).try_fold(0_usize, |sum, &units| sum.checked_add(units));
     if units != Some(sizes("layout/unit/layer")?.len()) {
-        return Err(damaged("another number of units than it lists"));
+        return Err(damaged("a different number of units than listed"));
     }
 
     let mut layout = ParamLayout::default();
@@ -257,7 +260,7 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
         }
         next += lengths[k];
         if next > LONGEST.params {
-            return Err(damaged("more parameters than there can be"));
+            return Err(damaged("too many parameters"));
         }
         layout.tensors.push(Tensor {
             name: tensor_names[k].clone(),
@@ -293,7 +296,7 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
         unit += layer_units[l];
     }
     if tensor != tensors {
-        return Err(damaged("tensors out of the layers' order"));
+        return Err(damaged("tensors not in the order of the layers"));
     }
     Ok(layout)
 }

@@ -450,7 +450,7 @@ impl RunReader {
             ("step/segments", &segments),
         ] {
             if let Some(count) = counts.iter().find(|&&count| count > MOST_GRADIENTS) {
-                return Err(self.damaged(format!("{name} says {count} of a single step")));
+                return Err(self.damaged(format!("{name} has {count} for a single step")));
             }
         }
 
@@ -560,7 +560,7 @@ impl RunReader {
         let name = dataset.name();
         let name = name.trim_start_matches('/');
         Err(self.damaged(format!(
-            "{name} claims {rows} rows of {row_values} values, more than the {} bytes of the file can hold",
+            "{name} claims {rows} rows of {row_values} values, too many for the {} bytes of the file",
             bounds.len()
         )))
     }

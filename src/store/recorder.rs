@@ -259,7 +259,7 @@ fn write_steps(
             Err(RecvTimeoutError::Disconnected) => {
                 return Ok(RunEnd {
                     status: Status::Failed,
-                    message: "the training thread ended without a word".to_owned(),
+                    message: "the training thread ended unexpectedly".to_owned(),
                     totals: None,
                 });
             }

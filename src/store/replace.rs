@@ -53,13 +53,13 @@ pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
         Ok(there) if !there.is_file() => Err(odd("is not a regular file")),
         Ok(_) => path.canonicalize().map(Some).map_err(StoreError::io(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(path) {
-            Ok(_) => Err(odd("is a link that leads nowhere")),
+            Ok(_) => Err(odd("is a broken link")),
             Err(_) => Ok(None),
         },
         // Creating its folder will report why there is none.
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(None),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
-            Err(odd("is a link that leads in a circle"))
+            Err(odd("is a circular link"))
         }
         Err(error) => Err(StoreError::io(path)(error)),
     }
@@ -143,7 +143,7 @@ impl NewFile {
         if at.symlink_metadata().is_ok_and(odd) {
             return Err(StoreError::NotRegular {
                 path: at,
-                what: "is in the way of the new run, and not a regular file",
+                what: "is in the way of the new run and is not a regular file",
             });
         }
         if is_begun(&at).map_err(StoreError::io(&at))? {
@@ -216,7 +216,7 @@ impl NewFile {
             rename::in_place_of((before.dev(), before.ino()), &self.at, &old.path).map_err(
                 |error| match error.kind() {
                     ErrorKind::AlreadyExists => io(io::Error::other(
-                        "another file has taken its place since this run began, which is not replaced",
+                        "another file has taken its place since this run started; it is not replaced",
                     )),
                     _ => io(error),
                 },
@@ -332,7 +332,7 @@ fn open_regular(path: &Path, how: OFlags) -> io::Result<File> {
     let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, how, Mode::empty())?);
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("is not a regular file"));
     }
     Ok(file)
 }

@@ -146,7 +146,7 @@ impl Resumable {
         if keep.steps < state.committed {
             cut_to(&file, header.held_out_lca, keep.steps)
                 .and_then(|()| file.flush())
-                .doing(&path, || "cut the steps that are computed again".to_owned())?;
+                .doing(&path, || "remove the steps to recompute".to_owned())?;
         }
         file.start_swmr()
             .doing(&path, || "start writing for readers".to_owned())?;
@@ -158,7 +158,7 @@ impl Resumable {
             keep,
             (known, tail),
         )
-        .doing(&path, || "open the datasets to write on".to_owned())?;
+        .doing(&path, || "open the datasets for writing".to_owned())?;
         (writer.mark_running())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;

@@ -169,9 +169,9 @@ impl VerifiedRun<'_> {
                     let dataset = self.reader.open_dataset(path)?;
                     let there = rows_of(&dataset, axes)?;
                     Ok(if !fits(&dataset)? {
-                        Some(format!("{path} is of another type"))
+                        Some(format!("{path} has the wrong type"))
                     } else if there < rows {
-                        Some(format!("{path} has {there} rows, {rows} are needed"))
+                        Some(format!("{path} has {there} rows instead of {rows}"))
                     } else {
                         None
                     })
@@ -248,7 +248,7 @@ impl VerifiedRun<'_> {
             }
         }
         check.looked_at =
-            format!("total + residual = change of the loss; largest residual {worst:.2e} nats");
+            format!("total + residual = change in loss; largest residual {worst:.2e} nats");
         Ok(check)
     }
 
@@ -508,7 +508,7 @@ impl VerifiedRun<'_> {
             match result {
                 Ok(Some(step)) if step > self.steps as u64 => check.fault(|| {
                     format!(
-                        "slot {slot} is of step {step}, beyond the committed {}",
+                        "slot {slot} is for step {step}, beyond the {} committed",
                         self.steps
                     )
                 }),
@@ -529,7 +529,7 @@ impl VerifiedRun<'_> {
         let bits: u64 = bits
             .and_then(|bits| bits.read_scalar())
             .doing(self.reader.path(), || {
-                format!("read how {path} was rounded")
+                format!("read the rounding of {path}")
             })?;
         Ok(i32::try_from(bits.clamp(1, 24)).unwrap_or(24))
     }

@@ -40,7 +40,7 @@ impl RecordedWeights {
             return Err(StoreError::Weights {
                 path: path.to_owned(),
                 what: format!(
-                    "{VALUES} has {} parameters a row; the network has {params}",
+                    "{VALUES} has {} parameters per row; the network has {params}",
                     weights.params
                 ),
             });
@@ -139,8 +139,8 @@ impl Trajectory for RecordedWeights {
         match self.layout.tensors.iter().find(is_odd) {
             None => Ok(()),
             Some(tensor) => Err(TrajectoryError(format!(
-                "{}: row {row} of {VALUES} has a weight of `{}` that is not finite: no loss can be allocated on a \
-                 path through it",
+                "{}: row {row} of {VALUES} has a weight of `{}` that is not finite; no loss can be allocated \
+                 along such a path",
                 self.path.display(),
                 tensor.name
             ))),

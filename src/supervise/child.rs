@@ -59,7 +59,7 @@ impl Child {
     /// # Errors
     /// The program cannot be started.
     pub fn spawn(file: &Path, work: &ChildTask) -> Result<Self, Failure> {
-        let failed = |error| Failure::Other(format!("cannot start a process to train in: {error}"));
+        let failed = |error| Failure::Other(format!("cannot start a training process: {error}"));
         let said = tempfile::tempfile().map_err(failed)?;
         let mut command = this_program();
         command.args(["train", "--quiet"]);
@@ -133,13 +133,16 @@ impl Child {
     /// The last line on its standard error, or the signal that ended it.
     pub fn last_words(&mut self, status: ExitStatus) -> String {
         if let Some(signal) = status.signal() {
-            return format!("its process was ended by signal {signal}");
+            return format!("its process was killed by signal {signal}");
         }
         let said = self.read_end().unwrap_or_default();
         let text = String::from_utf8_lossy(&said);
         match text.lines().rfind(|line| !line.trim().is_empty()) {
             Some(line) => line.strip_prefix("error: ").unwrap_or(line).to_owned(),
-            None => format!("its process ended with code {}", status.code().unwrap_or(1)),
+            None => format!(
+                "its process exited with code {}",
+                status.code().unwrap_or(1)
+            ),
         }
     }
 

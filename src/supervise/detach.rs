@@ -69,7 +69,7 @@ pub fn spawn() -> Result<ExitCode, Failure> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
         (None, signal) => Err(Failure::Other(format!(
-            "the training was ended by signal {} before it had begun",
+            "the training was killed by signal {} before it started",
             signal.unwrap_or(0)
         ))),
     }
@@ -113,7 +113,7 @@ fn hints(process: u32, path: &Path) -> String {
     format!(
         "training in the background, process {process}\n\
          \x20 lcascope open {path}     watch it\n\
-         \x20 lcascope stop {path}     end it; also pause, resume\n"
+         \x20 lcascope stop {path}     stop it; also pause, resume\n"
     )
 }
 
@@ -147,7 +147,10 @@ impl Detached {
     pub fn begun(mut self, output: &Path) -> Option<DetachedLog> {
         let log = DetachedLog::open(log_path(output));
         let log = log.inspect_err(|(path, error)| {
-            print_message(&format!("warning: no log {}: {error}", path.display()));
+            print_message(&format!(
+                "warning: cannot write the log {}: {error}",
+                path.display()
+            ));
         });
         // A caller that has gone needs no message.
         let told = [BEGUN, output.as_os_str().as_bytes()].concat();
@@ -191,7 +194,7 @@ impl DetachedLog {
                 Ok(Self { path, file, new })
             }
             Ok(_) | Err(Errno::NXIO | Errno::LOOP) => {
-                Err((path, io::Error::other("it is not a regular file")))
+                Err((path, io::Error::other("is not a regular file")))
             }
             Err(error) => Err((path, error.into())),
         }

@@ -118,7 +118,7 @@ impl Outside for ExportJobs {
             Ok(thread) => self.threads.push(thread),
             Err(error) => return format!("cannot start a thread: {error}"),
         }
-        "reading the file ...".to_owned()
+        "reading file ...".to_owned()
     }
 
     fn outcomes(&self) -> Receiver<Outcome> {
@@ -250,10 +250,10 @@ fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     }
     let names = names(jobs);
     let of = |(job, name): (&ExportJob, &String)| {
-        let (from, to) = (job.steps.start, job.steps.end);
+        let (from, last) = (job.steps.start, job.steps.end.saturating_sub(1));
         match jobs.len() {
-            1 => format!("steps {from}..{to}"),
-            _ => format!("steps {from}..{to} of {name}"),
+            1 => format!("steps {from}-{last}"),
+            _ => format!("steps {from}-{last} of {name}"),
         }
     };
     let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
@@ -264,7 +264,7 @@ fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     match (text, jobs.first()) {
         (Ok(text), Some(job)) => Outcome::Text {
             text,
-            what: format!("{}, {}, as CSV", job.view, of.join(" and ")),
+            what: format!("{} table ({}, CSV)", job.view, of.join(" and ")),
         },
         (Err(error), _) => Outcome::Said(error.to_string()),
         (_, None) => Outcome::Said("there are no steps yet".to_owned()),

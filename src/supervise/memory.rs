@@ -38,7 +38,7 @@ fn fits(
 ) -> Result<(), ConfigError> {
     let refused = |what: String, need: u64| {
         Err(ConfigError(format!(
-            "{what} need {} of memory at least, and this machine has {}",
+            "{what} need at least {} of memory, but this machine has {}",
             size(need),
             size(there)
         )))
@@ -72,7 +72,7 @@ fn fits(
         need = need.saturating_add(bytes);
         if need > there {
             let what = format!(
-                "--layer {}:delay={delay}: the gradients that wait",
+                "--layer {}:delay={delay}: the delayed gradients",
                 layer.name
             );
             return refused(what, need);
@@ -108,7 +108,7 @@ mod tests {
         let delay = fault("mnist-fc", Some("fc3:delay=1000000000000"), 1 << 30).unwrap();
         assert!(
             delay.starts_with(
-                "--layer fc3:delay=1000000000000: the gradients that wait need 3.6 PiB"
+                "--layer fc3:delay=1000000000000: the delayed gradients need at least 3.6 PiB"
             ) && delay.ends_with("this machine has 1.0 GiB"),
             "{delay}"
         );

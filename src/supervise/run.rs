@@ -124,7 +124,7 @@ impl RunningTraining {
                 let path = path.display();
                 let warning = format!(
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
-                     reach this training, signals can"
+                     control this training (signals can)"
                 );
                 print_message(&warning);
                 model.log.push(&warning);

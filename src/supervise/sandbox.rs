@@ -131,7 +131,7 @@ fn in_own_child(
         .stderr(Stdio::piped())
         .spawn()
         .and_then(std::process::Child::wait_with_output)
-        .map_err(|error| Failure::Other(format!("cannot start a process to read with: {error}")))?;
+        .map_err(|error| Failure::Other(format!("cannot start a reader process: {error}")))?;
     match output.status.code() {
         Some(PANICKED) | None => {}
         Some(code) => {
@@ -204,7 +204,7 @@ fn reader_command(path: &Path, flags: &[&str]) -> Command {
 pub fn why_unreadable(path: &Path) -> Option<String> {
     let there = std::fs::metadata(path).ok()?;
     let odd = !there.is_file() && !there.is_dir();
-    odd.then(|| format!("{}: is not a regular file", path.display()))
+    odd.then(|| format!("{} is not a regular file", path.display()))
 }
 
 /// A question that a child answers about a file.
@@ -284,7 +284,7 @@ pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCod
     limit(is_guarded().then_some((size(path), 1)));
     if let Some(word) = answer {
         let named = SandboxQuery::ALL.into_iter().find(|it| it.word() == word);
-        let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
+        let question = named.ok_or_else(|| Failure::Other(format!("unknown question {word}")))?;
         return exit_code_of(reply(question, path));
     }
     if details {

@@ -63,7 +63,7 @@ pub fn options(
         notice: match notice(&problems) {
             // Probably a container: the terminal may be capable of more.
             said if said.is_empty() && choice == GlyphsChoice::Auto && !has_locale() => {
-                "charts are ASCII: no locale is set (LANG=C.UTF-8 or --glyphs braille draws finer)"
+                "ASCII charts: no locale is set (for finer charts, set LANG=C.UTF-8 or use --glyphs braille)"
                     .to_owned()
             }
             said => said,
@@ -139,9 +139,9 @@ impl NoScreen {
 impl fmt::Display for NoScreen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTerminal => f.write_str("standard input or output is none"),
+            Self::NoTerminal => f.write_str("standard input or output is not a terminal"),
             Self::Dumb(term) if term.is_empty() => f.write_str("TERM is not set"),
-            Self::Dumb(term) => write!(f, "this one (TERM={term}) can only print"),
+            Self::Dumb(term) => write!(f, "TERM={term} can only print"),
             Self::Background => f.write_str("this job is in the background"),
         }
     }
@@ -178,8 +178,8 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure::Other(format!(
-        "`lcascope {command}` needs a terminal for its screen, and {obstacle}; `lcascope info` prints what \
-         is in a file"
+        "`lcascope {command}` needs a terminal, but {obstacle}; `lcascope info` summarises a file \
+         without one"
     )))
 }
 

@@ -95,16 +95,16 @@ impl RunTask {
         }
         let path = harmless(&self.file.display().to_string());
         let opened = sandbox::peek(&self.file).map_err(|error| {
-            Failure::Other(format!("{error}; without the file the run is made anew"))
+            Failure::Other(format!("{error}; delete the file to train the run again"))
         })?;
         self.same_run(&opened.header).map_err(|what| {
             ConfigError(format!(
-                "{path} is another run: {what}; give another --output"
+                "{path} is a different run: {what}; choose another --output"
             ))
         })?;
         if opened.state.is_live() {
             return Err(Failure::Other(format!(
-                "{path} is being written by another process: wait until it has ended, or end it with \
+                "{path} is being written by another process: wait for it to end, or stop it with \
                  `lcascope stop`"
             )));
         }
@@ -120,7 +120,7 @@ impl RunTask {
             stored_options(&header.config, "it").and_then(|options| RunConfig::resolve(&options));
         let stored = stored.map_err(|error| error.to_string())?;
         if header.dataset_sha256 != self.sha256 {
-            return Err(format!("its data are others, {}", header.dataset));
+            return Err(format!("it has different data, {}", header.dataset));
         }
         // Settings left open have a value in the file, and settings that do not change the numbers may differ.
         let mut planned = self.config.clone();
@@ -151,14 +151,14 @@ impl RunTask {
                 .get(key)
                 .map_or("none".to_owned(), ToString::to_string);
             if word.len() > 60 {
-                "another".to_owned()
+                "different".to_owned()
             } else {
                 harmless(&word)
             }
         };
         Err(match keys.into_iter().find(differs) {
             Some(key) => format!(
-                "its {key} is {}, here it is {}",
+                "its {key} is {}, but here {}",
                 word(&stored, key),
                 word(&planned, key)
             ),

@@ -24,7 +24,7 @@ const ONE_REQUEST: Duration = Duration::from_millis(150);
 
 /// The message to anyone who waits for a training to end.
 pub const STOPPING: &str =
-    "stopping after the step under way; Ctrl-C ends at once, as if the program were killed";
+    "stopping after the current step; another Ctrl-C kills the program at once";
 
 /// Turns signals into messages until dropped, which restores their default actions.
 pub struct Signals {

@@ -69,11 +69,11 @@ impl RunStatus {
         })
     }
 
-    /// The status in a word: `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
+    /// The status in a word: `running`, `paused`, `crashed`, `finished`, `stopped` or `failed`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self.status {
-            Status::Running if !self.live => "writer lost",
+            Status::Running if !self.live => "crashed",
             Status::Running if self.paused => "paused",
             status => status.name(),
         }

@@ -26,7 +26,7 @@ pub fn table(model: &RunModel, end: &RunEnd, stats: RecorderStats, output: &Path
     if stats.waited.as_millis() > 0 {
         let _ = write!(
             out,
-            ", {:.1} s of it waiting for the disk",
+            " ({:.1} s of it waiting for the disk)",
             stats.waited.as_secs_f64()
         );
     }
@@ -36,7 +36,7 @@ pub fn table(model: &RunModel, end: &RunEnd, stats: RecorderStats, output: &Path
         let evals = all.gradient_evals();
         let _ = writeln!(
             out,
-            "\n{} full gradients, {:.2} a step",
+            "\n{} full gradients, {:.2} per step",
             evals,
             ratio(evals, steps)
         );
@@ -77,7 +77,7 @@ fn losses(out: &mut String, model: &RunModel) {
         let all = header.train_index.len();
         let _ = writeln!(
             out,
-            "training loss, accuracy and LCA are of {n} of the {all} training examples"
+            "training loss, accuracy and LCA on {n} of {all} training examples"
         );
     }
 }
@@ -95,7 +95,7 @@ fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
     }
 }
 
-/// One row per layer, and the rows of totals that close them. `of both` is the helping share of active parameters,
+/// One row per layer, and the rows of totals that close them. `of active` is the helping share of active parameters,
 /// those that help or hurt: many are idle, such as the weights of black pixels.
 pub fn layers(out: &mut String, model: &RunModel) {
     let timeline = &model.timeline;
@@ -109,14 +109,15 @@ pub fn layers(out: &mut String, model: &RunModel) {
         .max(8);
     let _ = writeln!(
         out,
-        "\n{:name$} {:>10} {:>12} {:>8} {:>7} {:>7} {:>8} {:>10}",
-        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of both", "steps/flip"
+        "\nLoss Change Allocation (LCA) over the whole run; flip N: sign flip of updates every N steps\n\
+         {:name$} {:>10} {:>12} {:>8} {:>7} {:>7} {:>9} {:>9}",
+        "layer", "parameters", "LCA (nats)", "share", "help", "hurt", "of active", "flip"
     );
     let total = all.total_sums();
     let mut row = |label: &str, params: usize, sums: &GroupSums| {
         let _ = writeln!(
             out,
-            "{label:name$} {params:>10} {} {:>8} {:>7} {:>7} {:>8} {:>10}",
+            "{label:name$} {params:>10} {} {:>8} {:>7} {:>7} {:>9} {:>9}",
             nats(sums.lca),
             percent(sums.lca / total.lca, 2),
             percent(sums.help_share(), 2),
@@ -150,12 +151,12 @@ pub fn layers(out: &mut String, model: &RunModel) {
     if !(change.is_finite() && residual.is_finite()) {
         let _ = writeln!(
             out,
-            "\nwarning: not all losses are finite, so the allocations do not explain the change; the training has diverged"
+            "\nwarning: not all losses are finite: the allocations do not explain the change in loss; the training has diverged"
         );
     } else if part > 1.0 {
         let _ = writeln!(
             out,
-            "\nwarning: the residual is larger than the change of the loss, so the allocations do not explain it; the \
+            "\nwarning: the residual exceeds the change in loss: the allocations do not explain it; the \
              training may have diverged"
         );
     }
@@ -163,7 +164,7 @@ pub fn layers(out: &mut String, model: &RunModel) {
     let above = all.above_tolerance();
     let _ = writeln!(
         out,
-        "\nlargest residual of a step {:.2e} nats; {above} of {} steps above {tolerance}",
+        "\nlargest residual of a step: {:.2e} nats; {above} of {} steps above the tolerance {tolerance}",
         all.worst_residual(),
         timeline.end(),
     );

@@ -26,7 +26,7 @@ const MOST_TMUX: usize = 16 << 20;
 
 /// More text than can be copied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{size} bytes are more than a terminal takes ({MOST}): export them to a file instead")]
+#[error("{size} bytes exceed the limit of terminals ({MOST}): export to a file instead")]
 pub struct TooLong {
     size: usize,
 }
@@ -107,7 +107,7 @@ impl Clipboard {
         let thread = thread.spawn(move || {
             if let Err(error) = load_buffer(&text, &tmux, &given_up) {
                 // If the log is full, this line may be lost like any other.
-                let _ = log.try_send(format!("the copy is not in tmux: {error}"));
+                let _ = log.try_send(format!("cannot copy to tmux: {error}"));
             }
         });
         self.telling = thread.ok().map(|thread| (give_up, thread));
@@ -185,7 +185,7 @@ fn write(mut pipe: &ChildStdin, mut text: &[u8], given_up: &AtomicBool) -> io::R
     rustix::io::ioctl_fionbio(pipe, true)?;
     while !text.is_empty() {
         if given_up.load(Relaxed) {
-            return Err(io::Error::other("tmux did not take it in time"));
+            return Err(io::Error::other("timed out"));
         }
         match pipe.write(text) {
             Ok(count) => text = &text[count..],
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(clipboard.copy("x", &mut Vec::new()), Ok(Copied::Tmux));
         let (_, thread) = clipboard.telling.take().unwrap();
         thread.join().unwrap();
-        assert!(said.recv().unwrap().contains("not in tmux"));
+        assert!(said.recv().unwrap().contains("cannot copy to tmux"));
     }
 
     /// A tmux that takes nothing does not block the screen, and delays the end only for a moment.
@@ -337,11 +337,11 @@ mod tests {
             assert_eq!(clipboard.copy(&long, &mut Vec::new()), Ok(Copied::Tmux));
         }
         assert!(
-            said.recv().unwrap().contains("not in tmux"),
+            said.recv().unwrap().contains("cannot copy to tmux"),
             "the first one"
         );
         assert!(clipboard.telling.is_some());
         drop(clipboard);
-        assert!(said.recv().unwrap().contains("not in tmux"));
+        assert!(said.recv().unwrap().contains("cannot copy to tmux"));
     }
 }

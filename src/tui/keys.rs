@@ -55,7 +55,7 @@ const fn screen(screen: Screen, name: &'static str, keys: &'static [Key]) -> Bin
 /// All keys, in the order of the help.
 pub const GROUPS: &[Group] = &[
     Group {
-        help: "screens",
+        help: "go to a screen",
         footer: "screen",
         bindings: &[
             screen(Screen::Overview, "overview", &[Char('1')]),
@@ -69,7 +69,7 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "next and previous screen",
+        help: "next screen, previous screen",
         footer: "",
         bindings: &[
             bind("next-screen", Action::NextScreen, &[Code(KeyCode::Tab)]),
@@ -81,7 +81,7 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "select a layer, unit, parameter, class",
+        help: "select a layer, unit, parameter or class",
         footer: "",
         bindings: &[
             bind(
@@ -107,12 +107,12 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "into the selected layer, unit, parameter",
-        footer: "into",
+        help: "open the selected layer, unit or parameter",
+        footer: "open",
         bindings: &[bind("into", Action::Enter, &[Code(KeyCode::Enter)])],
     },
     Group {
-        help: "back to where you came from",
+        help: "go back",
         footer: "back",
         bindings: &[bind(
             "back",
@@ -121,7 +121,7 @@ pub const GROUPS: &[Group] = &[
         )],
     },
     Group {
-        help: "move the cursor a step",
+        help: "move the cursor by one step",
         footer: "step",
         bindings: &[
             bind(
@@ -137,7 +137,7 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "move the cursor ten steps",
+        help: "move the cursor by ten steps",
         footer: "",
         bindings: &[
             bind(
@@ -153,12 +153,12 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "to the first step",
+        help: "go to the first step",
         footer: "",
         bindings: &[bind("first-step", Action::Home, &[Code(KeyCode::Home)])],
     },
     Group {
-        help: "to the newest step, and follow it",
+        help: "go to the newest step and follow the run",
         footer: "follow",
         bindings: &[bind(
             "follow",
@@ -167,7 +167,7 @@ pub const GROUPS: &[Group] = &[
         )],
     },
     Group {
-        help: "to the previous and next event",
+        help: "previous event, next event",
         footer: "event",
         bindings: &[
             bind("previous-event", Action::PreviousEvent, &[Char('[')]),
@@ -175,12 +175,12 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "list of events, lints and bookmarks; Enter goes there",
+        help: "list events, warnings and bookmarks",
         footer: "",
         bindings: &[bind("events", Action::Events, &[Char('v')])],
     },
     Group {
-        help: "moments of learning by class: the next, the previous",
+        help: "moments of learning by class: next, previous",
         footer: "",
         bindings: &[
             bind("next-class", Action::NextClass, &[Char('n')]),
@@ -193,7 +193,7 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("bookmark", Action::Bookmark, &[Char('m')])],
     },
     Group {
-        help: "zoom the window of steps around the cursor; whole run",
+        help: "zoom in or out around the cursor; show the whole run",
         footer: "zoom",
         bindings: &[
             bind("zoom-in", Action::ZoomIn, &[Char('+'), Char('=')]),
@@ -202,12 +202,12 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "freeze the view; in a replay, play and pause",
+        help: "freeze the view; in a replay: play or pause",
         footer: "freeze",
         bindings: &[bind("freeze", Action::Freeze, &[Char(' ')])],
     },
     Group {
-        help: "a replay's speed",
+        help: "replay slower, faster",
         footer: "speed",
         bindings: &[
             bind("slower", Action::Slower, &[Char('<')]),
@@ -220,12 +220,12 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
     },
     Group {
-        help: "one of the screen's charts in full, the next, all",
+        help: "enlarge a chart, then the next; show all again",
         footer: "chart",
         bindings: &[bind("focus", Action::Focus, &[Char('f')])],
     },
     Group {
-        help: "distribution of all layers, or of the selected one",
+        help: "distribution of all layers or of the selected one",
         footer: "",
         bindings: &[bind("pool", Action::Pool, &[Char('a')])],
     },
@@ -235,17 +235,17 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],
     },
     Group {
-        help: "to the next parameter that was traced",
+        help: "go to the next traced parameter",
         footer: "",
         bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
     },
     Group {
-        help: "a second run beside this one, or this one alone",
+        help: "toggle comparison",
         footer: "compare",
         bindings: &[bind("compare", Action::Compare, &[Char('c')])],
     },
     Group {
-        help: "the numbers in view: to the clipboard; to files",
+        help: "copy table; export table and picture",
         footer: "copy, export",
         bindings: &[
             bind("copy", Action::Copy, &[Char('y')]),
@@ -253,17 +253,17 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "show only layers and tensors with these letters",
+        help: "filter layers and tensors by name",
         footer: "",
         bindings: &[bind("filter", Action::Filter, &[Char('/')])],
     },
     Group {
-        help: "a command: a step's number, or what `:help` lists",
+        help: "run a command, or go to a step by its number",
         footer: "",
         bindings: &[bind("command", Action::Command, &[Char(':')])],
     },
     Group {
-        help: "pause and resume the training",
+        help: "pause or resume the training",
         footer: "pause",
         bindings: &[bind("pause-training", Action::PauseTraining, &[Char('p')])],
     },
@@ -277,7 +277,7 @@ pub const GROUPS: &[Group] = &[
         )],
     },
     Group {
-        help: "quit; asks first while training goes on",
+        help: "quit; asks first during training",
         footer: "quit",
         bindings: &[bind("quit", Action::Quit, &[Char('q')])],
     },

@@ -100,14 +100,14 @@ impl Paint {
     #[must_use]
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Help => ("help", "negative LCA: what lowered the loss"),
-            Self::Hurt => ("hurt", "positive LCA: what raised it"),
+            Self::Help => ("help", "negative LCA: lowered the loss"),
+            Self::Hurt => ("hurt", "positive LCA: raised the loss"),
             Self::HeldOut => ("held-out", "the held-out loss"),
-            Self::Accent => ("accent", "active elements, and keys"),
-            Self::Dim => ("dim", "axes, hints, heads of columns"),
-            Self::Warning => ("warning", "a residual above tolerance"),
+            Self::Accent => ("accent", "active elements and keys"),
+            Self::Dim => ("dim", "axes, hints, column heads"),
+            Self::Warning => ("warning", "a residual above the tolerance"),
             Self::Error => ("error", "errors"),
-            Self::Live => ("live", "the mark of a live run"),
+            Self::Live => ("live", "the state of a live run"),
         }
     }
 

@@ -350,9 +350,9 @@ fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write)
     match outcome {
         Outcome::Said(text) => text,
         Outcome::Text { text, what } => match clipboard.copy(&text, screen) {
-            Ok(Copied::Tmux) => format!("{what} given to tmux and its terminal"),
+            Ok(Copied::Tmux) => format!("copied to tmux and the terminal: {what}"),
             Ok(Copied::Asked) => {
-                format!("{what} given to the terminal's clipboard, if it takes them")
+                format!("copied: {what}")
             }
             Err(why) => why,
         },
@@ -399,7 +399,7 @@ fn patience(painter: &Painter, app: &App) -> Duration {
 fn lost_feed(app: &mut App) {
     if app.model.is_training() {
         app.event(FeedEvent::Broken(
-            "the training thread ended without a word".to_owned(),
+            "the training thread ended unexpectedly".to_owned(),
         ));
     }
 }

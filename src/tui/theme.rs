@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// A word that is none of those offered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("'{given}' is none of {offered}")]
+#[error("unknown value '{given}' ({offered})")]
 pub struct UnknownWord {
     given: String,
     offered: &'static str,
@@ -418,6 +418,9 @@ mod tests {
             );
         }
         let error = "8".parse::<ColorLevel>().expect_err("not offered");
-        assert_eq!(error.to_string(), "'8' is none of truecolor, 256, 16, none");
+        assert_eq!(
+            error.to_string(),
+            "unknown value '8' (truecolor, 256, 16, none)"
+        );
     }
 }

@@ -143,7 +143,7 @@ fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
     info.arg("info").arg(&path);
     let said = Outcome::of(info).stdout;
     assert!(
-        said.contains("600 to train, 200 of them to allocate, 100 held out"),
+        said.contains("600 for training (200 of them for LCA), 100 held out"),
         "{said}"
     );
     let report = folder.path().join("report");
@@ -457,7 +457,7 @@ fn a_configuration_of_comments_only_is_empty() {
             "--config",
             "run.h5",
         ]);
-        Outcome::of(command).fails(2, &["run.h5 holds no configuration"]);
+        Outcome::of(command).fails(2, &["run.h5 contains no configuration"]);
         assert!(!folder.path().join("x.h5").exists());
     }
 }
@@ -482,14 +482,14 @@ fn weights_that_cannot_be_followed_say_why() {
         folder.path(),
         &[],
         1,
-        &["0 files *.safetensors", "at least two"],
+        &["0 *.safetensors files", "at least two"],
     );
     fails(&without, &[], 1, &["without.h5", "--record-weights"]);
     for (bytes, needles) in [
         (&b"seed = 1\n"[..], &["odd.bin: is text"]),
         (b"", &["is empty"]),
         (b"\x80\x02}q\0.", &["is a Python pickle"]),
-        (b"\x02\0\0\0\0\0\0\0{}", &["is one safetensors file"]),
+        (b"\x02\0\0\0\0\0\0\0{}", &["is a single safetensors file"]),
         (b"\xff\xfe\xfd", &["is not an HDF5 file"]),
     ] {
         let odd = folder.path().join("odd.bin");
@@ -502,13 +502,13 @@ fn weights_that_cannot_be_followed_say_why() {
         &weights,
         &["--learning-rate", "1"],
         2,
-        &["--learning-rate says how to train"],
+        &["--learning-rate is a training setting"],
     );
     fails(
         &weights,
         &["--layer", "fc1:freeze"],
         2,
-        &["--layer says how to train"],
+        &["--layer is a training setting"],
     );
     fails(&weights, &["--straight", "0"], 2, &["--straight 0"]);
     let odd = folder.path().join("odd.h5");

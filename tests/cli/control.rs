@@ -73,10 +73,7 @@ fn a_training_is_paused_resumed_and_stopped_from_another_shell() {
     let paused = reader.refresh().unwrap();
     assert!(paused.paused && paused.is_live());
     says(&about("pause", &path), &["already paused, "]);
-    says(
-        &about("info", &path),
-        &["running, paused, last sign of life"],
-    );
+    says(&about("info", &path), &["running, paused, updated"]);
     // No steps, but signs of life.
     let mut signs = 0;
     let mut silent = paused.silent;
@@ -147,7 +144,7 @@ fn the_socket_accepts_lines_from_any_program() {
         answer
     };
     assert!(ask("status\n").starts_with("ok running, "));
-    assert!(ask("make tea\n").starts_with("error `make tea` is none of status, "));
+    assert!(ask("make tea\n").starts_with("error unknown order `make tea` (status, "));
     assert!(ask("stop\n").starts_with("ok stopping, "));
     // The connection ends with the run, whose file is then closed.
     let mut rest = Vec::new();
@@ -198,13 +195,11 @@ fn a_killed_training_is_reported_as_dead() {
     // Until its writer is known to be lost, it is reported as unreachable.
     patiently("the writer to be lost", || {
         let outcome = about("stop", &path);
-        let lost = outcome
-            .stderr
-            .contains("its process has ended without closing");
+        let lost = outcome.stderr.contains("its process crashed");
         outcome.fails(1, &["run.h5 is "]);
         lost.then_some(())
     });
-    says(&list(folder.path(), &[]), &["run.h5", "writer lost"]);
+    says(&list(folder.path(), &[]), &["run.h5", "crashed"]);
 }
 
 #[test]
@@ -326,7 +321,7 @@ fn batch_systems_end_a_training_as_sigterm_does() {
         let from = format!("after step {} of {ENDLESS}\n", end.committed);
         assert!(said.stderr.contains(&from), "{said:?}");
         assert!(
-            said.stderr.contains("stopping after the step under way"),
+            said.stderr.contains("stopping after the current step"),
             "{said:?}"
         );
     }
@@ -411,7 +406,7 @@ fn a_second_ctrl_c_ends_at_once_and_leaves_what_a_kill_leaves() {
             began.elapsed() < Duration::from_secs(10),
             "it waited for its step"
         );
-        let hint = "stopping after the step under way; Ctrl-C ends at once";
+        let hint = "stopping after the current step; another Ctrl-C kills";
         assert_eq!(said.stderr.matches(hint).count(), 1, "{said:?}");
         let left = state(&path);
         assert_eq!((left.status, left.committed), (Status::Running, 0));
@@ -602,7 +597,7 @@ fn slow_and_lying_servers_do_not_hang_clients() {
                 std::thread::sleep(Duration::from_secs(60));
                 drop(stream);
             },
-            "has not answered",
+            "did not answer",
         ),
         (
             "dripping",
@@ -611,12 +606,12 @@ fn slow_and_lying_servers_do_not_hang_clients() {
                     std::thread::sleep(Duration::from_millis(100));
                 }
             },
-            "has not answered",
+            "did not answer",
         ),
         (
             "endless",
             |mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {},
-            "an answer that is none: xxx",
+            "invalid answer: xxx",
         ),
         (
             "promising",
@@ -680,7 +675,7 @@ fn slow_and_lying_servers_do_not_hang_clients() {
         ("full", "stop", "is not running", about("stop", &path))
     }));
     let began = Instant::now();
-    says(&list(folder.path(), &["."]), &["silent.h5", "writer lost"]);
+    says(&list(folder.path(), &["."]), &["silent.h5", "crashed"]);
     for tried in tried {
         let (name, order, wrong, outcome) = tried.join().unwrap();
         if name == "vain" || (name, order) == ("promising", "resume") {
@@ -719,13 +714,13 @@ fn a_false_server_before_a_running_training_is_detected() {
         liar(&socket, lie);
         let began = Instant::now();
         let stopped = about("stop", &training.path);
-        stopped.fails(1, &["goes on: another program answers", "SIGTERM"]);
+        stopped.fails(1, &["keeps running: another program answers", "SIGTERM"]);
         assert!(began.elapsed() < Duration::from_secs(20), "{index}");
     }
     fs::remove_file(&socket).unwrap();
     liar(&socket, drop);
     for order in ["pause", "resume"] {
-        about(order, &training.path).fails(1, &["goes on: another program answers"]);
+        about(order, &training.path).fails(1, &["keeps running: another program answers"]);
     }
     training.signal("TERM");
     assert_eq!(training.end().code, Some(143));
@@ -762,7 +757,7 @@ fn a_list_has_a_row_for_every_file_whatever_it_is() {
     let (training, _) = endless(&runs, "live.h5", &[]);
 
     let outcome = list(folder.path(), &[]);
-    says(&outcome, &["file", "status", "steps", "last sign"]);
+    says(&outcome, &["file", "status", "steps", "updated"]);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
     let row = |name: &str| {
         let line = lines.iter().find(|line| line.starts_with(name));
@@ -770,9 +765,9 @@ fn a_list_has_a_row_for_every_file_whatever_it_is() {
     };
     assert!(row("text.h5").ends_with("is not an HDF5 file"));
     assert!(row("empty.h5").contains("is empty"));
-    assert!(row("foreign.h5").contains("not a run of lcascope"));
+    assert!(row("foreign.h5").contains("not a run file of lcascope"));
     assert!(row("dangling.h5").contains("No such file"));
-    assert!(row("pipe.h5").ends_with("is not a regular file"));
+    assert!(row("pipe.h5").ends_with("not a regular file"));
     assert!(row("cut.h5").len() > "cut.h5".len());
     let old: Vec<&str> = row("old.h5").split_whitespace().collect();
     assert_eq!(old[1..4], ["finished", "3/3", "100%"]);
@@ -1087,7 +1082,7 @@ fn a_suspended_training_obeys_after_it_is_continued() {
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     training.signal("STOP");
     let silent = about("stop", &training.path);
-    silent.fails(1, &["has not answered", "it obeys when it goes on", "fg"]);
+    silent.fails(1, &["did not answer", "it obeys when it continues", "fg"]);
     assert_eq!(state(&training.path).status, Status::Running);
     training.signal("CONT");
     let path = training.path.clone();

@@ -308,7 +308,7 @@ fn a_file_selects_one_of_several_data_sets_in_a_folder() {
             "IDX files in ",
             "emnist-byclass-train-images-idx3-ubyte and ",
             "emnist-letters-train-images-idx3-ubyte",
-            "give the one that is meant (of several files, any of them)",
+            "give the intended one (of several files, any)",
         ],
     );
     for (file, classes) in [
@@ -418,7 +418,7 @@ fn hidden_files_are_ignored() {
     let message = load_folder(&alone).unwrap_err().to_string();
     assert_says(
         &message,
-        &["no data set in", "It has: ._t10k-images-idx3-ubyte, "],
+        &["no data set in", "It contains: ._t10k-images-idx3-ubyte, "],
     );
 }
 
@@ -488,7 +488,7 @@ fn folder_faults_are_named() {
     let missing = path.join("no such folder");
     assert_says(
         &refusal(&missing),
-        &["no such folder does not exist; give the folder or the .npz file that holds"],
+        &["no such folder does not exist; give the folder or the .npz file with the data set"],
     );
     assert_says(&refusal(Path::new("")), &["does not exist"]);
     assert_says(
@@ -499,7 +499,7 @@ fn folder_faults_are_named() {
     fs::write(path.join("notes.txt"), "not data").unwrap();
     assert_says(
         &refusal(&path.join("notes.txt")),
-        &["is not a folder, nor an .npz file"],
+        &["is neither a folder nor an .npz file"],
     );
     assert_says(&refusal(path), &["no data set in", "looked for"]);
     assert_says(&refusal(path), &NAMES);
@@ -512,10 +512,7 @@ fn folder_faults_are_named() {
     }
     assert_says(
         &refusal(path),
-        &[
-            "MNIST/raw and ",
-            "FashionMNIST/raw; give the one that is meant",
-        ],
+        &["MNIST/raw and ", "FashionMNIST/raw; give the intended one"],
     );
 }
 
@@ -543,16 +540,19 @@ fn wrong_magic_numbers_are_told_apart() {
         (b"<!DOCTYPE html>", "0x3c21444f (an HTML page)"),
         (
             b"version https://git-lfs",
-            "0x76657273 (a pointer of Git LFS: git lfs pull gets the file)",
+            "0x76657273 (a Git LFS pointer: get the file with git lfs pull)",
         ),
         (
             b"/annex/objects/MD5E-s9",
-            "(a pointer of git-annex: git annex get",
+            "(a git-annex pointer: get the file with git annex get",
         ),
         (b"magic, but of no kind", "(text)"),
         (&gzip(&gzip(b"IDX")), "(gzip inside gzip)"),
         (&labels(3, &[0, 0, 0]), "0x00000801 (an IDX file of labels)"),
-        (&[0, 0, 0x0d, 3, 0, 0], "0x00000d03 (IDX of another type"),
+        (
+            &[0, 0, 0x0d, 3, 0, 0],
+            "0x00000d03 (IDX of an unexpected type",
+        ),
         (&[0xff; 30], "0xffffffff (of an unknown format)"),
     ];
     for (bytes, found) in cases {
@@ -572,23 +572,25 @@ fn short_and_long_files_are_refused() {
     for bytes in [gzip(&short), short] {
         assert_says(
             &refusal_with(TRAIN_IMAGES, bytes),
-            &["truncated: header says 3 images of 2x1 = 6 bytes, file has 4; download it again"],
+            &[
+                "truncated: header says 3 images of 2x1 = 6 bytes, but the file has 4; download it again",
+            ],
         );
     }
     assert_says(
         &refusal_with(TEST_LABELS, labels(2, &[1])),
-        &["truncated: header says 2 labels = 2 bytes, file has 1"],
+        &["truncated: header says 2 labels = 2 bytes, but the file has 1"],
     );
     let long = labels(3, &[1, 2, 3, 4]);
     for bytes in [gzip(&long), long] {
         assert_says(
             &refusal_with(TRAIN_LABELS, bytes),
-            &["header says 3 labels = 3 bytes, but more bytes follow them"],
+            &["header says 3 labels = 3 bytes, but more bytes follow"],
         );
     }
     for length in 0..16 {
         let message = refusal_with(TEST_IMAGES, tiny()[TEST_IMAGES][..length].to_vec());
-        let expected = format!("holds {length} bytes, too few for an IDX header of 16");
+        let expected = format!("contains {length} bytes, too few for an IDX header of 16");
         assert_says(&message, &[&expected]);
     }
 }
@@ -649,7 +651,7 @@ fn absurd_dimensions_are_refused() {
         &["header says 0 labels"],
     );
     for (height, width) in [(0, 28), (28, 0), (257, 256), (u32::MAX, u32::MAX)] {
-        let expected = format!("images of {height}x{width}; an image has 1 to 65536 pixels");
+        let expected = format!("images of {height}x{width}, but an image has 1 to 65536 pixels");
         let message = refusal_with(TRAIN_IMAGES, images(1, height, width, &[0]));
         assert_says(&message, &[&expected]);
     }
@@ -738,11 +740,11 @@ fn impossible_sizes_are_refused() {
         ),
         (
             sizes(None, 600, None),
-            "validation size 600 leaves none of the 600 training examples",
+            "validation size 600 leaves no training examples out of 600",
         ),
         (
             sizes(None, usize::MAX, None),
-            "leaves none of the 600 training examples",
+            "leaves no training examples out of 600",
         ),
         (sizes(Some(0), 0, None), "train size 0"),
         (sizes(None, 0, Some(0)), "test size 0"),
@@ -753,7 +755,7 @@ fn impossible_sizes_are_refused() {
         (with_lca(0, sizes(None, 0, None)), "LCA size 0"),
         (
             with_lca(551, sizes(None, 50, None)),
-            "LCA size 551 exceeds the 550 examples that are trained on",
+            "LCA size 551 exceeds the 550 training examples",
         ),
     ];
     for (asked, expected) in cases {
@@ -913,7 +915,7 @@ fn impossible_batches_are_refused() {
     #[cfg(target_pointer_width = "64")]
     assert_says(
         &refusal(1 << 32, 10),
-        &["4294967296 rows are more than the 4294967295"],
+        &["4294967296 rows exceed the maximum of 4294967295"],
     );
 }
 

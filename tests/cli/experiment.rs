@@ -110,7 +110,7 @@ fn an_interrupted_experiment_gives_the_same_results() {
     let outcome = training.end();
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("the same command goes on"),
+        outcome.stderr.contains("run the same command again"),
         "{outcome:?}"
     );
     assert!(!broken.join("report").exists());
@@ -139,7 +139,7 @@ fn an_interrupted_experiment_gives_the_same_results() {
 
     let outcome = Outcome::of(experiment(&preset, &broken, &[]));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.stderr.contains("complete already 2"), "{outcome:?}");
+    assert!(outcome.stderr.contains("2 complete"), "{outcome:?}");
     for run in RUNS {
         assert_same_numbers(&whole.join(run), &broken.join(run));
     }
@@ -182,13 +182,13 @@ fn an_experiment_killed_at_any_call_gives_the_same_results() {
             if again.code == Some(0) || RunReader::open(&output.join(run)).is_ok() {
                 continue;
             }
-            let remedy = "without the file the run is made anew";
+            let remedy = "delete the file to train the run again";
             assert!(again.stderr.contains(remedy), "{when}: {again:?}");
             fs::remove_file(output.join(run)).unwrap();
             again = Outcome::of(command());
         }
         assert_eq!(again.code, Some(0), "{when}: {again:?}");
-        let known = format!("complete already {}", complete.len());
+        let known = format!("{} complete", complete.len());
         assert!(
             complete.is_empty() || again.stderr.contains(&known),
             "{when}: {again:?}"
@@ -264,12 +264,16 @@ fn a_failure_of_one_run_does_not_lose_the_others() {
     fs::write(&preset, text).unwrap();
     let output = folder.path().join("out");
     let outcome = Outcome::of(experiment(&preset, &output, &[]));
-    outcome_fails(&outcome, 1, &["frozen-0", "2 of 4 runs", "goes on"]);
+    outcome_fails(
+        &outcome,
+        1,
+        &["frozen-0", "2 of 4 runs", "run the same command again"],
+    );
     for run in ["whole-0.h5", "whole-1.h5"] {
         assert_eq!(committed(&output.join(run)), (Status::Finished, 3));
     }
     let report = fs::read_to_string(output.join("report/report.md")).unwrap();
-    assert!(report.contains("Not complete: frozen-0"), "{report}");
+    assert!(report.contains("Incomplete: frozen-0"), "{report}");
 }
 
 /// Checks a failure; the output before the error is progress.
@@ -334,7 +338,7 @@ fn a_folder_with_other_runs_is_not_changed() {
     let other = preset(folder.path(), 4);
     Outcome::of(experiment(&other, &output, &[])).fails(
         2,
-        &["whole-0.h5 is another run", "steps is 3, here it is 4"],
+        &["whole-0.h5 is a different run", "steps is 3, but here 4"],
     );
     assert!(!output.join("whole-1.h5").exists());
 }
@@ -423,7 +427,7 @@ fn a_stopped_series_is_continued() {
     training.signal("TERM");
     let outcome = training.end();
     assert_eq!(outcome.code, Some(143), "{outcome:?}");
-    let onward = "lcascope train --resume a.h5 --repeats 2 goes on";
+    let onward = "resume: lcascope train --resume a.h5 --repeats 2";
     assert!(outcome.stdout.contains("0 of 2 runs"), "{outcome:?}");
     assert!(outcome.stdout.contains(onward), "{outcome:?}");
     assert!(stopped(&file("a-1.h5")) && !file("a-2.h5").exists());
@@ -464,7 +468,11 @@ fn a_run_that_fails_ends_its_series() {
     let outcome = Outcome::of(repeats(&folder, &[SMALL, &flags].concat()));
     outcome.fails(
         1,
-        &["a-1.h5", "0 of 3 runs", "--resume a.h5 --repeats 3 goes on"],
+        &[
+            "a-1.h5",
+            "0 of 3 runs",
+            "resume: lcascope train --resume a.h5 --repeats 3",
+        ],
     );
     assert!(!folder.path().join("a-2.h5").exists());
 }
@@ -485,7 +493,7 @@ fn runs_that_cannot_be_repeated_state_the_reason() {
         ),
         (
             &["--resume", "a.h5", "--repeats", "2"],
-            &["a-1.h5", "not there"],
+            &["a-1.h5", "does not exist"],
         ),
         (
             &["--resume", "a.h5", "--repeats", "2", "--steps", "3"],

@@ -141,7 +141,7 @@ fn cifar_faults_are_named() {
     );
     assert_says(
         &cifar_refusal("test_batch.bin", &records(&[0])[..3000]),
-        &["holds 3000 bytes, which are 0 records of 3073 bytes and 3000 more"],
+        &["contains 3000 bytes, that is, 0 records of 3073 bytes and 3000 more"],
     );
     let cifar_100 = vec![0; 3 * 3074];
     assert_says(
@@ -162,7 +162,7 @@ fn cifar_faults_are_named() {
     );
     assert_says(
         &cifar_refusal("batches.meta.txt", b"one\ntwo\n"),
-        &["names 2 classes, expected 10"],
+        &["names 2 classes instead of 10"],
     );
     assert_says(
         &cifar_refusal("batches.meta.txt", b"one\x1b[2J\ntwo\n"),
@@ -221,12 +221,12 @@ fn cifar_100_is_read_by_its_fine_labels() {
         (
             "train.bin",
             records(&[1, 2]),
-            ["whole ones of CIFAR-10", "data_batch_1.bin"],
+            ["complete records of CIFAR-10", "data_batch_1.bin"],
         ),
         (
             "train.bin",
             vec![0; 3075],
-            ["holds 3075 bytes", "download it again"],
+            ["contains 3075 bytes", "download it again"],
         ),
         (
             "fine_label_names.txt",
@@ -259,7 +259,7 @@ fn a_cifar_bomb_is_cut_off() {
     assert!(bomb.len() < 1 << 19);
     assert_says(
         &cifar_refusal("data_batch_2.bin", &bomb),
-        &["holds 67108864 bytes"],
+        &["contains 67108864 bytes"],
     );
 }
 
@@ -566,7 +566,8 @@ fn floats_are_not_rescaled() {
         let message = load_arrays(&arrays(&[7.0, value, 0.0]))
             .unwrap_err()
             .to_string();
-        let expected = format!("row 2 (counting from 0) has the value {value}; all must be finite");
+        let expected =
+            format!("row 2 (counting from 0) has the value {value}; all values must be finite");
         assert_says(&message, &["x_train", &expected]);
     }
     let large = npy(
@@ -673,11 +674,7 @@ fn labels_starting_at_one_are_detected_from_class_names() {
     };
     assert_says(
         &labelled(&[1, 2, 3], &[3, 1]).unwrap_err().to_string(),
-        &[
-            "y_train",
-            "no label is 0: they go from 1 to 3",
-            "save labels - 1",
-        ],
+        &["y_train", "no label is 0: labels are 1 to 3", "subtract 1"],
     );
     assert!(labelled(&[1, 2, 2], &[1, 1]).is_ok());
     let message = labelled(&[3, 2, 3], &[2, 2]).unwrap_err().to_string();
@@ -713,8 +710,8 @@ fn kuzushiji_mnist_with_one_array_per_file_is_read() {
         &refusal(path),
         &[
             "k49-train-imgs.npz and ",
-            "kmnist-train-imgs.npz; give the one",
-            "any of them",
+            "kmnist-train-imgs.npz; give the intended one",
+            "of several files, any",
         ],
     );
     assert_eq!(
@@ -738,7 +735,10 @@ fn kuzushiji_mnist_with_one_array_per_file_is_read() {
     fs::write(path.join("k49-test-imgs.npz"), other).unwrap();
     assert_says(
         &refusal(&path.join("k49-train-imgs.npz")),
-        &["k49-test-imgs.npz has no array arr_0", "It has: x_train"],
+        &[
+            "k49-test-imgs.npz has no array arr_0",
+            "It contains: x_train",
+        ],
     );
 }
 
@@ -751,7 +751,13 @@ fn missing_arrays_are_named() {
         let message = load_arrays(&arrays).unwrap_err().to_string();
         assert_says(
             &message,
-            &["data.npz has no array", name, other, "It has: ", r"z\n"],
+            &[
+                "data.npz has no array",
+                name,
+                other,
+                "It contains: ",
+                r"z\n",
+            ],
         );
 
         let folder = temp();
@@ -768,10 +774,10 @@ fn missing_arrays_are_named() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of inputs and messages")]
 fn arrays_of_the_wrong_kind_are_refused() {
-    assert_says(&refusal_with("x_train", vec![]), &["begins like nothing"]);
+    assert_says(&refusal_with("x_train", vec![]), &["looks like nothing"]);
     assert_says(
         &refusal_with("x_train", b"<html>".to_vec()),
-        &["begins like an HTML page"],
+        &["looks like an HTML page"],
     );
     assert_says(
         &refusal_with("x_test", b"\x93NUMPY\x04\x00\x00\x00\x00\x00".to_vec()),
@@ -791,7 +797,10 @@ fn arrays_of_the_wrong_kind_are_refused() {
     }
     assert_says(
         &refusal(&made_by_numpy("objects.npz")),
-        &["x_train", "holds Python objects, which are not read"],
+        &[
+            "x_train",
+            "contains Python objects, which are not supported",
+        ],
     );
     assert_says(
         &refusal_with(
@@ -889,7 +898,7 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
         |sizes: &str| format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({sizes}), }}");
     assert_says(
         &refusal_with("x_train", npy_with(&header("3, 2, 1"), &[0; 5])),
-        &["truncated: header says [3, 2, 1] values of type <u1 = 6 bytes, file has 5"],
+        &["truncated: header says [3, 2, 1] values of type <u1 = 6 bytes, but the file has 5"],
     );
     assert_says(
         &refusal_with("x_train", npy_with(&header("3, 2, 1"), &[0; 7])),
@@ -913,7 +922,10 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
         &of_floats((1 << 28) + 1),
         &["more than the limit of 1073741824"],
     );
-    assert_says(&of_floats(1 << 28), &["= 2147483648 bytes, file has 6"]);
+    assert_says(
+        &of_floats(1 << 28),
+        &["= 2147483648 bytes, but the file has 6"],
+    );
     // A header that is plausible, and a member that unpacks to something no header describes.
     let huge = npy_with(&header("1073741824, 1"), &[0; 6]);
     assert_says(&refusal_with("x_train", huge), &["file has 6"]);
@@ -998,7 +1010,7 @@ fn two_data_sets_in_one_folder_are_both_named() {
         &refusal(path),
         &[
             "one.npz and ",
-            "two.NPZ; give the one that is meant (of several files, any of them), or move it",
+            "two.NPZ; give the intended one (of several files, any), or move it",
         ],
     );
     fs::remove_file(path.join("two.NPZ")).unwrap();
@@ -1031,7 +1043,7 @@ fn a_missing_data_set_error_lists_the_expected_files() {
             "CIFAR-10 binary: data_batch_1.bin",
             "NumPy: one .npz file, or x_train.npy",
             "CIFAR-100 binary: train.bin",
-            "It has: notes.txt",
+            "It contains: notes.txt",
         ],
     );
     // Other programs' formats, recognised by name.
@@ -1043,11 +1055,11 @@ fn a_missing_data_set_error_lists_the_expected_files() {
     ] {
         let place = folder.path().join(name.replace('.', "-"));
         write_all(&place, &[(name, b"PAR1")]);
-        assert_says(&refusal(&place), &["no data set in", "It has: ", name]);
+        assert_says(&refusal(&place), &["no data set in", "It contains: ", name]);
         assert_says(
             &refusal(&place.join(name)),
             &[
-                "is not a folder, nor an .npz file",
+                "is neither a folder nor an .npz file",
                 "numpy.savez",
                 "docs/data-and-models.md",
             ],
@@ -1056,7 +1068,7 @@ fn a_missing_data_set_error_lists_the_expected_files() {
     fs::write(folder.path().join("x_train.npy"), "").unwrap();
     assert_says(
         &refusal(&folder.path().join("x_train.npy")),
-        &["is not a folder, nor an .npz file; give the folder"],
+        &["is neither a folder nor an .npz file; give the folder"],
     );
 }
 
@@ -1190,7 +1202,7 @@ fn graded(greatest: f32) -> Arrays {
 #[test]
 fn unscaled_inputs_and_a_high_first_loss_are_reported_everywhere() {
     let folder = temp();
-    let scale = "inputs go from 0 to 255 (root mean square ";
+    let scale = "inputs range from 0 to 255 (root mean square ";
     let remedy = "divide them by 255, or subtract their mean";
     let loss = "far above the 2.3 of a uniform guess among 10 classes: scale the inputs";
     let said = said_of(folder.path(), &graded(255.0), &[]);
@@ -1200,7 +1212,7 @@ fn unscaled_inputs_and_a_high_first_loss_are_reported_everywhere() {
         }
     }
     assert!(
-        said[0].starts_with("warning: inputs go from"),
+        said[0].starts_with("warning: inputs range from"),
         "{}",
         said[0]
     );
@@ -1216,7 +1228,7 @@ fn unscaled_inputs_and_a_high_first_loss_are_reported_everywhere() {
         assert_eq!(said[0], "", "{greatest}");
         for said in &said[1..] {
             assert!(
-                !said.contains("inputs go") && !said.contains("far above"),
+                !said.contains("inputs range") && !said.contains("far above"),
                 "{said}"
             );
         }
@@ -1262,8 +1274,8 @@ set.learning_rate = 0.02
     };
     let once = |said: &str, first: &str| {
         for warning in [
-            "warning: inputs go from 0 to 255",
-            "warning: class 7 is held out",
+            "warning: inputs range from 0 to 255",
+            "warning: class 7 has only held-out",
         ] {
             assert_eq!(said.matches(warning).count(), 1, "{said}");
             assert!(said.find(warning) < said.find(first), "{said}");
@@ -1304,7 +1316,7 @@ fn classes_without_examples_are_reported_and_a_printed_network_can_be_adapted() 
         assert_says(
             said,
             &[
-                "class 7 is held out and never trained",
+                "class 7 has only held-out examples",
                 "class 9 has no held-out",
             ],
         );
@@ -1325,14 +1337,14 @@ fn classes_without_examples_are_reported_and_a_printed_network_can_be_adapted() 
             2,
             &[
                 "10 outputs",
-                "11 classes: no example has label 0: labels go from 1 to 10",
-                "labels - 1",
+                "11 classes: no example has label 0: labels are 1 to 10",
+                "subtract 1",
             ],
         );
         assert!(!outcome.stderr.contains("`units`"), "{}", outcome.stderr);
         let five = refused(&["train", network, "--data", "five.npz", "-q"]);
         five.fails(2, &["6 classes"]);
-        assert!(!five.stderr.contains("labels go from"), "{}", five.stderr);
+        assert!(!five.stderr.contains("labels are"), "{}", five.stderr);
     }
     // Rows are not images, and a preset has ten outputs.
     let rows = |classes: i64| {

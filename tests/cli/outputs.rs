@@ -396,7 +396,7 @@ fn configurations_must_be_regular_files_of_limited_length() {
     for (name, needle) in [
         ("pipe.toml", "not a regular file"),
         ("folder.toml", "not a regular file"),
-        ("long.toml", "longer than 1024 KiB"),
+        ("long.toml", "larger than 1024 KiB"),
     ] {
         for command in [
             &["train", name][..],
@@ -413,7 +413,7 @@ fn configurations_must_be_regular_files_of_limited_length() {
     endless
         .args(["train", "--config", "-"])
         .stdin(File::open(here.join("long.toml")).unwrap());
-    at_once(endless).fails(2, &["longer than 1024 KiB"]);
+    at_once(endless).fails(2, &["larger than 1024 KiB"]);
 }
 
 // ---- replacing ----
@@ -455,7 +455,7 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
         ended.contains("before its first step: no loss; "),
         "{ended}"
     );
-    assert!(ended.ends_with("run.h5 is as it was"), "{ended}");
+    assert!(ended.ends_with("run.h5 is unchanged"), "{ended}");
     stays();
     let mut writer = RunWriter::create(&path, &header, FORCE).unwrap();
     writer
@@ -504,8 +504,8 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
     assert!(!listed().contains("lcascope-new"), "{}", listed());
     drop(living);
     fs::write(folder.path().join(".run.h5.lcascope-new"), "half").unwrap();
-    let said = "\n.run.h5.lcascope-new: left by a `--force` run that was killed before it took the place of run.h5; \
-                it can be removed\n";
+    let said = "\n.run.h5.lcascope-new: left by a killed `--force` run that was to replace run.h5; \
+                it can be deleted\n";
     assert!(listed().ends_with(said), "{}", listed());
     crate::synthetic::write(&path, SHAPE, FORCE).unwrap();
     assert_eq!(names(folder.path()), ["run.h5"]);
@@ -533,7 +533,7 @@ fn an_old_run_stays_if_there_is_no_space_for_a_new_one() {
         .arg(command.get_program())
         .args(command.get_args());
     let outcome = Outcome::of(limited);
-    outcome.fails(1, &["ulimit -f", "run.h5 is as it was"]);
+    outcome.fails(1, &["ulimit -f", "run.h5 is unchanged"]);
     assert!(!outcome.stderr.contains("committed before"), "{outcome:?}");
     assert!(fs::read(&path).unwrap() == old);
     assert_eq!(names(folder.path()), ["run.h5"]);

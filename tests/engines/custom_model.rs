@@ -295,7 +295,7 @@ fn mistakes_in_a_model_are_reported() {
         ),
         (
             message(make(custom_data(), 1, perceptron)),
-            ["in class 1", "the 1 classes"],
+            ["has class 1", "there are 1 classes"],
         ),
         (
             message(make(uneven, CLASSES, perceptron)),

@@ -220,7 +220,7 @@ impl Explorer {
                 for step in ["5", "35"] {
                     self.command(step);
                     self.press("m");
-                    self.says(&format!("bookmark at step {step}"));
+                    self.says(&format!("bookmark set at step {step}"));
                 }
                 self.command("20");
                 self.is_at(|step| step == 20);
@@ -238,15 +238,16 @@ impl Explorer {
             }
             "events" => {
                 self.press(key);
-                self.says("Enter goes there");
+                self.says("Enter goes to the step");
                 self.press("x");
-                self.terminal
-                    .wait_until("no list", |screen| !screen.contains("Enter goes there"));
+                self.terminal.wait_until("no list", |screen| {
+                    !screen.contains("Enter goes to the step")
+                });
                 return true;
             }
             "bookmark" => {
                 self.press(key);
-                self.says("bookmark at step 20");
+                self.says("bookmark set at step 20");
                 self.press(key);
                 self.says("bookmark at step 20 removed");
                 return true;
@@ -352,7 +353,7 @@ impl Explorer {
             }
             "copy" => {
                 self.press(key);
-                self.says("given to tmux");
+                self.says("copied to tmux");
                 // tmux takes a moment to accept the copy.
                 let until = Instant::now() + Duration::from_secs(30);
                 let taken = || self.terminal.buffer().contains("conv1");
@@ -540,7 +541,7 @@ fn every_key_works_in_a_training() {
     explorer.is_at(|step| step > STEPS);
     // Its last steps are not in the file yet.
     explorer.press("y");
-    explorer.says("given to tmux");
+    explorer.says("copied to tmux");
     explorer.press("p");
     explorer.says("PAUSED");
     explorer.try_all();

@@ -321,5 +321,5 @@ fn cannot_be_repeated(path: &Path) {
     let output = output.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("holds no configuration"), "{said}");
+    assert!(said.contains("contains no configuration"), "{said}");
 }

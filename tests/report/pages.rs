@@ -199,7 +199,7 @@ fn counts_are_those_of_the_file() {
             .map(|(part, all)| 100.0 * part / (all * STEPS));
         std::iter::once(whole).chain(each).collect()
     };
-    near(&help["helped (%)"], &share(&helped), "helped");
+    near(&help["help (%)"], &share(&helped), "helped");
     near(&help["hurt (%)"], &share(&hurt), "hurt");
 
     let flips = |name: &str| -> Vec<f64> {
@@ -210,16 +210,16 @@ fn counts_are_those_of_the_file() {
     };
     let oscillation = csv(folder, "oscillation");
     near(
-        &oscillation["weights turn every (steps)"],
+        &oscillation["sign flip of updates every (steps)"],
         &flips("motion/update_flips"),
         "turns",
     );
     near(
-        &oscillation["gradients turn every (steps)"],
+        &oscillation["turning point of gradients every (steps)"],
         &flips("motion/gradient_turns"),
         "gradient turns",
     );
-    let crossings = &oscillation["gradients cross zero every (steps)"];
+    let crossings = &oscillation["sign flip of gradients every (steps)"];
     near(crossings, &flips("motion/gradient_flips"), "crossings");
 
     let helped = file.counts("param/helped");
@@ -258,7 +258,7 @@ fn classes_units_and_costs_are_those_of_the_file() {
     near(
         &csv(folder, "classes")["loss after (nats)"],
         after,
-        "losses of classes",
+        "losses by class",
     );
 
     let mut units: Vec<f64> = vec![0.0; 20];
@@ -280,7 +280,7 @@ fn classes_units_and_costs_are_those_of_the_file() {
     let evals = file.counts("step/gradient_evals").values;
     let evals = f64::from(u32::try_from(evals.iter().sum::<u64>()).unwrap());
     near(
-        &csv(folder, "cost")["full gradients a step"],
+        &csv(folder, "cost")["full gradients per step"],
         &[evals / STEPS],
         "gradients",
     );
@@ -373,8 +373,8 @@ fn repeats_are_averaged_and_tested() {
         near(&table["runs"], &vec![3.0; own.len()], name);
     }
     let text = page(&folder);
-    assert!(text.contains("copy.h5 has the configuration and the seed (3) of another"));
-    assert!(text.contains("3 runs from different seeds"));
+    assert!(text.contains("copy.h5 has the same configuration and seed (3) as another"));
+    assert!(text.contains("3 runs with different seeds"));
 }
 
 #[test]
@@ -386,7 +386,10 @@ fn the_number_of_runs_a_layer_hurt_in_is_stated() {
     for (scale, before) in [
         (0.5, "Every layer helped overall"),
         (-0.25, "No layer hurt on average."),
-        (-3.0, "These layers hurt overall, they raised the loss: "),
+        (
+            -3.0,
+            "These layers hurt overall, that is, raised the loss: ",
+        ),
     ] {
         let scratch = TempDir::new().unwrap();
         let second = scratch.path().join("second.h5");
@@ -493,7 +496,7 @@ fn a_limit_on_the_size_of_files_is_a_message_and_leaves_nothing() {
             .args(["-c", &call, env!("CARGO_BIN_EXE_lcascope")])
             .arg(small())
             .stdin(std::process::Stdio::null());
-        let needles = ["out.csv: files may not grow beyond", "ulimit -f"];
+        let needles = ["out.csv: the size of files is limited to", "ulimit -f"];
         Outcome::of(limited).fails(1, &needles);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{words}");
     }

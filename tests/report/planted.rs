@@ -62,10 +62,10 @@ fn a_file_written_with_h5py_is_valid() {
 fn the_period_of_an_oscillation_is_found() {
     let golden = golden();
     let turns = [
-        "weights turn every (steps)",
-        "gradients cross zero every (steps)",
-        "gradients turn every (steps)",
-        "allocations turn every (steps)",
+        "sign flip of updates every (steps)",
+        "sign flip of gradients every (steps)",
+        "turning point of gradients every (steps)",
+        "turning point of LCA every (steps)",
     ]
     .map(|column| value("oscillation", column, WAVE));
     for (index, turns) in turns.into_iter().enumerate() {
@@ -76,7 +76,7 @@ fn the_period_of_an_oscillation_is_found() {
     for turns in &turns[..3] {
         assert_close(*turns, half, 0.02, "weights and gradients");
     }
-    let period = value("oscillation", "period of the layer’s LCA (steps)", WAVE);
+    let period = value("oscillation", "period of layer LCA (steps)", WAVE);
     assert_close(period, of(&golden["wave_period"]), 1e-9, "as SciPy has it");
     assert_close(period, half, 0.03, "planted");
 }
@@ -127,9 +127,9 @@ fn the_tail_of_the_allocations_is_found() {
 #[test]
 fn shares_and_concentration_are_those_of_the_sample() {
     let golden = golden();
-    let helped = value("help", "helped (%)", 0);
+    let helped = value("help", "help (%)", 0);
     assert_close(helped, of(&golden["helped"]), 1e-9, "as counted");
-    let of_tail = value("help", "helped (%)", 1);
+    let of_tail = value("help", "help (%)", 1);
     let planted = 100.0 * of(&golden["help"]);
     // From 1,200,000 tosses.
     assert_close(of_tail, planted, 4.0 * 0.046, "planted");

@@ -1016,7 +1016,7 @@ fn a_kill_at_any_moment_loses_nothing_committed() {
         info.arg("info").arg(&path);
         let info = Outcome::of(info);
         assert_eq!((info.code, info.stderr.as_str()), (Some(0), ""));
-        assert!(info.stdout.contains("writer lost, last sign of life"));
+        assert!(info.stdout.contains("crashed, updated"));
         assert!(info.stdout.contains("train --resume"));
         let steps = format!("{} of 100000000", state.committed);
         assert!(info.stdout.contains(&steps), "{}", info.stdout);

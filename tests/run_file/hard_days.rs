@@ -151,7 +151,7 @@ fn a_reader_is_not_taken_for_a_writer() {
     // Killed: noticed at once, without waiting for the notebook to close the file.
     training.kill();
     let info = answers(&["info"], &path);
-    assert!(info.stdout.contains("writer lost"), "{info:?}");
+    assert!(info.stdout.contains("crashed"), "{info:?}");
     let mut again = Training::start(command(&["train", "-q", "--resume"], &path), path.clone());
     let reader = patiently("the run to go on", || {
         let reader = RunReader::open(&path).ok()?;
@@ -178,7 +178,7 @@ fn a_reader_is_not_taken_for_a_writer() {
         repaired.stdout.contains("nothing to repair"),
         "{repaired:?}"
     );
-    answers(&["train", "-q", "--resume"], &path).fails(1, &["has all its"]);
+    answers(&["train", "-q", "--resume"], &path).fails(1, &["is complete with"]);
     // Unreadable, so the file does not tell who writes it.
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -404,7 +404,7 @@ fn a_full_tmpfs_costs_no_committed_step() {
             return;
         };
         let (command, path) = greedy(&network, &mount.point, compression);
-        Outcome::of(command).fails(1, &["run.h5", "no room for", "the disk is full"]);
+        Outcome::of(command).fails(1, &["run.h5", "no space for", "the disk is full"]);
         is_whole(&path, "the disk is full");
         let len = fs::metadata(&path).unwrap().len();
         assert!(len > 10 << 20, "only {len} bytes were used");
@@ -419,7 +419,7 @@ fn a_full_ext4_costs_no_committed_step() {
         return;
     };
     let (command, path) = greedy(&network, &mount.point, "lz4");
-    Outcome::of(command).fails(1, &["no room for", "the disk is full"]);
+    Outcome::of(command).fails(1, &["no space for", "the disk is full"]);
     is_whole(&path, "the disk is full");
 
     // Without room for a header, there is no file either.
@@ -428,7 +428,7 @@ fn a_full_ext4_costs_no_committed_step() {
     let mut fill = File::create(mount.point.join("filler")).unwrap();
     while std::io::Write::write_all(&mut fill, &filler).is_ok() {}
     let outcome = Outcome::of(command);
-    outcome.fails(1, &["second.h5", "no room for"]);
+    outcome.fails(1, &["second.h5", "no space for"]);
     assert!(!outcome.stderr.contains("committed before"), "{outcome:?}");
     assert!(!second.exists());
 }
@@ -446,9 +446,12 @@ fn a_limit_on_the_size_of_files_costs_no_committed_step() {
         .args(command.get_args());
     Outcome::of(limited).fails(
         1,
-        &["files may not grow beyond 16777216 bytes", "ulimit -f"],
+        &[
+            "the size of files is limited to 16777216 bytes",
+            "ulimit -f",
+        ],
     );
-    is_whole(&path, "files may not grow beyond");
+    is_whole(&path, "the size of files is limited to");
 }
 
 #[test]
@@ -566,8 +569,8 @@ fn a_quota_costs_no_committed_step() {
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("your disk quota is used up"), "{said}");
-    is_whole(&path, "your disk quota is used up");
+    assert!(said.contains("your disk quota is exhausted"), "{said}");
+    is_whole(&path, "your disk quota is exhausted");
 }
 
 // ---- messages on the screen ----

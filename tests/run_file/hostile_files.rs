@@ -634,7 +634,7 @@ fn only_a_child_without_progress_times_out() {
     };
     let why = last_words(&ended, 60).unwrap();
     assert!(
-        why.starts_with("nothing more came of reading this file"),
+        why.starts_with("reading this file made no progress"),
         "{why}"
     );
     assert_eq!(last_words(&going, 4), None);
@@ -1021,14 +1021,14 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "nothing",
             Vec::new(),
-            "holds 0 bytes, too few for an IDX header of 16",
+            "contains 0 bytes, too few for an IDX header of 16",
         ),
-        ("a byte", vec![0], "holds 1 bytes"),
-        ("a magic number", idx(IMAGES, &[], &[]), "holds 4 bytes"),
+        ("a byte", vec![0], "contains 1 bytes"),
+        ("a magic number", idx(IMAGES, &[], &[]), "contains 4 bytes"),
         (
             "a header without its end",
             idx(IMAGES, &[10, 2], &[0; 3]),
-            "holds 15 bytes",
+            "contains 15 bytes",
         ),
         (
             "text",
@@ -1044,12 +1044,12 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "floats",
             idx(0x0d03, &[10, 2, 2], &[0; 160]),
-            "IDX of another type",
+            "IDX of an unexpected type",
         ),
         (
             "255 axes",
             idx(0x08ff, &[1; 255], &[0]),
-            "IDX of another type",
+            "IDX of an unexpected type",
         ),
         ("gzip in gzip", gzip(&gzip(b"x", 0), 0), "gzip inside gzip"),
         (
@@ -1071,7 +1071,7 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "more images than there are",
             idx(IMAGES, &[100_000_000, 2, 2], &[0; 40]),
-            "truncated: header says 100000000 images of 2x2 = 400000000 bytes, file has 40",
+            "truncated: header says 100000000 images of 2x2 = 400000000 bytes, but the file has 40",
         ),
         (
             "fewer images than there are",
@@ -1091,7 +1091,7 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "a bomb of as many images as may be",
             gzip(&idx(IMAGES, &[(1 << 28) - 1, 2, 2], &[]), 1 << 30),
-            "no memory for 1073741820 values: as floats they take 4.0 GiB, and this process can have 2.0 GiB",
+            "not enough memory for 1073741820 values: as floats they need 4.0 GiB, but this process is limited to 2.0 GiB",
         ),
         (
             "gzip without its end",
@@ -1104,7 +1104,7 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "nothing",
             Vec::new(),
-            "holds 0 bytes, too few for an IDX header of 8",
+            "contains 0 bytes, too few for an IDX header of 8",
         ),
         (
             "images",
@@ -1210,15 +1210,15 @@ fn data_that_do_not_fit_as_floats_are_refused_with_their_sizes() {
     for (sizes, said) in [
         (
             (20_000, 1, 3),
-            "1000000000 values: as floats they take 3.7 GiB, and this process can have 3.0 GiB",
+            "1000000000 values: as floats they need 3.7 GiB, but this process is limited to 3.0 GiB",
         ),
         (
             (3_000, 3_000, 1),
-            "300000000 values: as floats they take 1.1 GiB, and this process can have 1.0 GiB",
+            "300000000 values: as floats they need 1.1 GiB, but this process is limited to 1.0 GiB",
         ),
         (
             (5_000, 1, 1),
-            "250000000 values: as floats they take 953.7 MiB, and this process can have 1.0 GiB",
+            "250000000 values: as floats they need 953.7 MiB, but this process is limited to 1.0 GiB",
         ),
     ] {
         let (train, held_out, gigabytes) = sizes;

@@ -178,19 +178,19 @@ const TRICKS: &[Trick] = &[
         "a link into another run",
         |file, scene| link(file, "state/committed", &scene.other, "state/committed"),
         "state/committed",
-        "a link into another file",
+        "a link to another file",
     ),
     (
         "a link to all of another run",
         |file, scene| link(file, "lca", &scene.other, "lca"),
         "lca",
-        "a link into another file",
+        "a link to another file",
     ),
     (
         "a link to a pipe",
         |file, scene| link(file, "lca/total", &scene.pipe, "x"),
         "lca/total",
-        "a link into another file",
+        "a link to another file",
     ),
     (
         "a link to nothing, where nobody looks",
@@ -200,13 +200,13 @@ const TRICKS: &[Trick] = &[
             file.link_external(name(&nothing), "x", "a/b/c").unwrap();
         },
         "a/b/c",
-        "a link into another file",
+        "a link to another file",
     ),
     (
         "a link to itself by its name",
         |file, scene| link(file, "step", &scene.hostile(), "step"),
         "step",
-        "a link into another file",
+        "a link to another file",
     ),
     (
         "a message in another file",
@@ -334,7 +334,7 @@ fn a_link_of_an_unknown_kind_is_refused() {
         &scene,
         "a link of class 70",
         "state/message",
-        "a link of an unknown kind",
+        "an unknown kind of link",
     );
 }
 
@@ -351,7 +351,7 @@ fn cyclic_groups_and_dangling_links_terminate() {
         ends(info, "info")
     };
     let outcome = info(|file| file.link_hard("/", "lca/again").unwrap());
-    outcome.fails(1, &["hostile-1.h5", "in one another"]);
+    outcome.fails(1, &["hostile-1.h5", "nested groups"]);
     let outcome = info(|file| {
         file.unlink("lca/total").unwrap();
         file.link_soft("/lca/b", "lca/total").unwrap();

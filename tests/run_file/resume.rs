@@ -201,7 +201,7 @@ fn averages_of_squares_and_mantissas_resume_bit_for_bit() {
 fn runs_that_cannot_be_resumed_state_the_reason() {
     let folder = tempdir().unwrap();
     let path = train(folder.path(), "run.h5", &["--steps=5"]);
-    Outcome::of(resume_command(&path)).fails(1, &["has all its 5 steps"]);
+    Outcome::of(resume_command(&path)).fails(1, &["is complete with 5 steps"]);
     for (flag, name) in [
         ("--seed=3", "--seed"),
         ("--steps=50", "--steps"),
@@ -266,8 +266,8 @@ fn files_other_than_runs_are_not_repaired() {
     fs::copy(&path, &left).unwrap();
     file.close().unwrap();
     let before = fs::read(&left).unwrap();
-    run("info", &left).fails(1, &["is opening it to write"]);
-    run("repair", &left).fails(1, &["not a run of lcascope"]);
+    run("info", &left).fails(1, &["is opening it for writing"]);
+    run("repair", &left).fails(1, &["not a run file of lcascope"]);
     assert_eq!(fs::read(&left).unwrap(), before);
 }
 
@@ -314,7 +314,7 @@ fn a_run_of_an_older_program_is_not_resumed() {
     }
     file.close().unwrap();
     let before = fs::read(&older).unwrap();
-    let needles = ["has no motion/gradient_turns", "trained anew"];
+    let needles = ["has no motion/gradient_turns", "train the run again"];
     Outcome::of(resume_command(&older)).fails(1, &needles);
     assert_eq!(fs::read(&older).unwrap(), before);
     assert_eq!(run("info", &older).code, Some(0));
@@ -691,7 +691,7 @@ fn a_series_that_is_killed_at_any_call_is_completed() {
         });
         if outcome.code != Some(0) {
             // If there was nothing to resume, the message says so.
-            let nothing = ["nothing is recorded", "is empty", "not an HDF5 file"];
+            let nothing = ["contains no steps", "is empty", "not an HDF5 file"];
             let is_said = nothing.iter().any(|words| outcome.stderr.contains(words));
             assert!(is_said, "{when}: {outcome:?}");
         } else if let Some(whole) = &whole {

@@ -154,7 +154,7 @@ fn image_axes(shape: &[u64], channels: Option<Channels>) -> Result<[Option<usize
         }
         _ => {
             return Err(fault(
-                "[N, height, width], one more axis for channels, or [N, features]",
+                "[N, height, width], with an optional axis for channels, or [N, features]",
             ));
         }
     };
@@ -222,7 +222,7 @@ impl Labels {
         let fault = if !matches!(*header.shape, [_] | [_, 1]) || header.shape[0] == 0 {
             Some(NpyFault::Shape {
                 found: header.shape.clone(),
-                expected: "[N] or [N, 1], one class an image (of one-hot rows save y.argmax(1))",
+                expected: "[N] or [N, 1], one class per image (for one-hot rows, save y.argmax(1))",
             })
         } else if !matches!(header.value.kind, 'i' | 'u')
             || !matches!(header.value.size, 1 | 2 | 4 | 8)

@@ -69,10 +69,10 @@ pub const CIFAR_100: Version = Version {
 /// A fault in a CIFAR file.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CifarFault {
-    #[error("is empty; a data set needs at least one image, get the whole file")]
+    #[error("is empty; a data set needs at least one image: get the complete file")]
     Empty,
     #[error(
-        "holds {bytes} bytes, which are {records} records of {record} bytes and {rest} more; {advice}"
+        "contains {bytes} bytes, that is, {records} records of {record} bytes and {rest} more; {advice}"
     )]
     Partial {
         bytes: usize,
@@ -81,9 +81,11 @@ pub enum CifarFault {
         rest: usize,
         advice: &'static str,
     },
-    #[error("more than the limit of {MAX_BYTES} bytes, with the files before it; use fewer")]
+    #[error(
+        "more than the limit of {MAX_BYTES} bytes together with the files before it; use fewer"
+    )]
     TooLarge,
-    #[error("names {0} classes, expected {1}; remove the file to number them")]
+    #[error("names {0} classes instead of {1}; delete the file to number them")]
     Names(usize, usize),
 }
 
@@ -198,11 +200,11 @@ impl Version {
         let other = match self.labels {
             1 => (
                 &CIFAR_100,
-                "they are whole ones of CIFAR-100, not CIFAR-10: name the files train.bin and test.bin",
+                "they are complete records of CIFAR-100, not CIFAR-10: name the files train.bin and test.bin",
             ),
             _ => (
                 &CIFAR_10,
-                "they are whole ones of CIFAR-10: name the files data_batch_1.bin and test_batch.bin",
+                "they are complete records of CIFAR-10: name the files data_batch_1.bin and test_batch.bin",
             ),
         };
         let is_other = bytes.len().is_multiple_of(other.0.record());

@@ -212,7 +212,7 @@ pub(super) fn no_memory(file: &Path, values: u64) -> DataError {
 pub(super) fn at_most() -> String {
     let there = memory::available().map(memory::size);
     there.map_or_else(String::new, |there| {
-        format!(", and this process can have {there} in all")
+        format!(", but this process is limited to {there}")
     })
 }
 
@@ -260,7 +260,7 @@ pub(super) fn missing(folder: &Path, name: String, packings: &'static str) -> Da
     match path.symlink_metadata() {
         Ok(_) => DataError::Io {
             path,
-            source: io::Error::other("it is not a regular file"),
+            source: io::Error::other("is not a regular file"),
         },
         Err(_) => DataError::FileMissing {
             folder: folder.to_owned(),
@@ -317,15 +317,17 @@ pub(super) fn looks_like(start: &[u8]) -> &'static str {
     match start {
         [0, 0, 8, 1, ..] => "an IDX file of labels",
         [0, 0, 8, 3, ..] => "an IDX file of images",
-        [0, 0, _, _, ..] => "IDX of another type, or something else",
+        [0, 0, _, _, ..] => "IDX of an unexpected type, or another format",
         [0x1f, 0x8b, ..] => "gzip inside gzip",
         [0x93, b'N', b'U', b'M', ..] => "an .npy file",
         [b'P', b'K', 3, 4, ..] => "a zip archive",
         [0x80, 2..=5, ..] => "a Python pickle",
         [0x89, b'H', b'D', b'F', ..] => "an HDF5 file",
         [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
-        _ if start.starts_with(b"version ") => "a pointer of Git LFS: git lfs pull gets the file",
-        _ if start.starts_with(b"/annex/") => "a pointer of git-annex: git annex get gets the file",
+        _ if start.starts_with(b"version ") => "a Git LFS pointer: get the file with git lfs pull",
+        _ if start.starts_with(b"/annex/") => {
+            "a git-annex pointer: get the file with git annex get"
+        }
         [] => "nothing",
         [b'<', ..] => "an HTML page",
         _ if start.is_ascii() => "text",

@@ -107,22 +107,22 @@ impl FileKind {
 /// A fault in an IDX file.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum IdxFault {
-    #[error("holds {got} bytes, too few for an IDX header of {need}; download it again")]
+    #[error("contains {got} bytes, too few for an IDX header of {need}; download it again")]
     NoHeader { got: usize, need: usize },
     #[error(
         "magic number is {found:#010x} ({looks_like}), expected {expected:#010x}; \
-         replace it with the file that belongs to this name"
+         replace it with the right file"
     )]
     Magic {
         found: u32,
         looks_like: &'static str,
         expected: u32,
     },
-    #[error("header says 0 {0}; a data set needs at least one, get the whole file")]
+    #[error("header says 0 {0}; a data set needs at least one: get the complete file")]
     NoRows(&'static str),
     #[error(
-        "header says images of {height}x{width}; an image has 1 to {MAX_PIXELS} pixels, \
-         so the file is damaged or of another format"
+        "header says images of {height}x{width}, but an image has 1 to {MAX_PIXELS} pixels; the file is damaged \
+         or in another format"
     )]
     ImageSize { height: u32, width: u32 },
 }
@@ -249,8 +249,7 @@ fn parse_file_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
 pub(super) fn looked_for() -> String {
     let names = FILES.map(|(stems, kind)| format!("{}-{}", stems[0], kind.endings()[0]));
     format!(
-        "{} (plain or .gz; a dot before idx is fine too; EMNIST's and QMNIST's names), there and in {} \
-         below it",
+        "{} (plain or .gz; also with a dot before idx, and the names of EMNIST and QMNIST), there and in {} below it",
         names.join(", "),
         SUBFOLDERS.join(", ")
     )

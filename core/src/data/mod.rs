@@ -214,18 +214,17 @@ pub fn load(source: &DataSource) -> Result<Dataset, DataError> {
 /// Why a data set cannot be read, or a run cannot have the requested rows.
 #[derive(Debug, Error)]
 pub enum DataError {
-    #[error("{} does not exist; give the folder or the .npz file that holds the data set", .0.display())]
+    #[error("{} does not exist; give the folder or the .npz file with the data set", .0.display())]
     Missing(PathBuf),
     #[error(
-        "{} is not a folder, nor an .npz file; give the folder that holds the whole data set, of an \
-         archive where it is unpacked; other formats become an .npz file with numpy.savez \
-         (docs/data-and-models.md)",
+        "{} is neither a folder nor an .npz file; give the folder with the data set (unpack archives first); \
+         convert other formats to an .npz file with numpy.savez (docs/data-and-models.md)",
         .0.display()
     )]
     NotAFolder(PathBuf),
     #[error(
-        "{} is a link to {}, which cannot be opened ({reason}); get the file (git-annex and DataLad: \
-         git annex get), or mend the link",
+        "{} is a link to {}, which cannot be opened ({reason}); get the file (git-annex and DataLad: git annex \
+         get) or repair the link",
         path.display(), target.display()
     )]
     Link {
@@ -235,15 +234,14 @@ pub enum DataError {
     },
     #[error("data folder {} is empty; put a data set there: {looked_for}", folder.display())]
     FolderEmpty { folder: PathBuf, looked_for: String },
-    #[error("no data set in {}; looked for {looked_for}. It has: {found}", folder.display())]
+    #[error("no data set in {}; looked for {looked_for}. It contains: {found}", folder.display())]
     NoDataSet {
         folder: PathBuf,
         looked_for: String,
         found: String,
     },
     #[error(
-        "{} holds {found}; give the one that is meant (of several files, any of them), or move it to \
-         a folder of its own",
+        "{} contains {found}; give the intended one (of several files, any), or move it to a folder of its own",
         folder.display()
     )]
     SeveralDataSets { folder: PathBuf, found: String },
@@ -256,7 +254,7 @@ pub enum DataError {
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "{}: no memory for {values} values: as floats they take {}{}; use a smaller data set",
+        "{}: not enough memory for {values} values: as floats they need {}{}; use a smaller data set",
         file.display(), memory::size(values.saturating_mul(4)), file::at_most()
     )]
     Memory { file: PathBuf, values: u64 },
@@ -273,7 +271,7 @@ pub enum DataError {
     )]
     TooLarge { file: PathBuf, content: String },
     #[error(
-        "{}: truncated: header says {content}, file has {got}; download it again",
+        "{}: truncated: header says {content}, but the file has {got}; download it again",
         file.display()
     )]
     Truncated {
@@ -282,7 +280,7 @@ pub enum DataError {
         got: u64,
     },
     #[error(
-        "{}: header says {content}, but more bytes follow them; download it again",
+        "{}: header says {content}, but more bytes follow; download it again",
         file.display()
     )]
     TrailingBytes { file: PathBuf, content: String },
@@ -292,10 +290,10 @@ pub enum DataError {
     Cifar { file: PathBuf, fault: CifarFault },
     #[error("{}: {fault}", file.display())]
     Npy { file: PathBuf, fault: NpyFault },
-    #[error("{} cannot be read as an .npz file ({reason}); make it with numpy.savez", file.display())]
+    #[error("{} cannot be read as an .npz file ({reason}); create it with numpy.savez", file.display())]
     NotAnArchive { file: PathBuf, reason: String },
     #[error(
-        "{} has no array {wanted}; name the arrays x_train, y_train, x_test, y_test. It has: {found}",
+        "{} has no array {wanted}; name the arrays x_train, y_train, x_test, y_test. It contains: {found}",
         file.display()
     )]
     ArrayMissing {
@@ -304,9 +302,8 @@ pub enum DataError {
         found: String,
     },
     #[error(
-        "{} holds {name} as Python pickles, which cannot be read; get the “{name} binary \
-         version (suitable for C programs)”, or save the arrays with numpy.savez, as \
-         docs/data-and-models.md shows",
+        "{} contains {name} as Python pickles, which are not supported; get the “{name} binary \
+         version (suitable for C programs)”, or save the arrays with numpy.savez (see docs/data-and-models.md)",
         folder.display()
     )]
     Pickles { folder: PathBuf, name: &'static str },
@@ -322,7 +319,7 @@ pub enum DataError {
         highest: usize,
     },
     #[error(
-        "{}: no label is 0: they go from 1 to {highest}, and classes count from 0; save labels - 1",
+        "{}: no label is 0: labels are 1 to {highest}, but must start at 0; subtract 1",
         file.display()
     )]
     LabelsFromOne { file: PathBuf, highest: usize },
@@ -351,13 +348,13 @@ pub enum DataError {
         test: PathBuf,
         test_size: String,
     },
-    #[error("{examples} examples of {features} features need that many values, not {values}")]
+    #[error("{examples} examples of {features} features do not match {values} values")]
     Shape {
         values: usize,
         examples: usize,
         features: usize,
     },
-    #[error("{rows} rows are more than the {} a data set can have", u32::MAX)]
+    #[error("{rows} rows exceed the maximum of {} for a data set", u32::MAX)]
     TooManyRows { rows: usize },
     #[error("{part} size 0; a run needs at least one {part} example")]
     ZeroSize { part: &'static str },
@@ -371,11 +368,10 @@ pub enum DataError {
         available: usize,
     },
     #[error(
-        "validation size {validation} leaves none of the {available} training examples \
-         to train on; ask for fewer"
+        "validation size {validation} leaves no training examples out of {available}; ask for fewer"
     )]
     ValidationTooLarge { validation: usize, available: usize },
-    #[error("LCA size {lca} exceeds the {train} examples that are trained on; ask for fewer")]
+    #[error("LCA size {lca} exceeds the {train} training examples; ask for fewer")]
     LcaTooLarge { lca: usize, train: usize },
     #[error("test size {test} exceeds the {available} test examples; ask for fewer")]
     TestTooLarge { test: usize, available: usize },

@@ -21,15 +21,17 @@ const MAX_HEADER: u32 = 10_000;
 /// A fault in an array.
 #[derive(Debug, Error, PartialEq)]
 pub enum NpyFault {
-    #[error("begins like {0}, not like an .npy file; make it with numpy.save")]
+    #[error("looks like {0}, not like an .npy file; create it with numpy.save")]
     Magic(&'static str),
-    #[error("is .npy version {0}.{1}; only 1.0, 2.0 and 3.0 are known")]
+    #[error("is .npy version {0}.{1}; only 1.0, 2.0 and 3.0 are supported")]
     Version(u8, u8),
     #[error("header of {0} bytes, more than the limit of {MAX_HEADER}; save a plain array")]
     HeaderLength(u32),
-    #[error("the header is cut off or is not what NumPy writes for a plain array; save it again")]
+    #[error("the header is truncated or not that of a plain array; save it again")]
     Header,
-    #[error("holds Python objects, which are not read; save numbers: numpy.asarray(x, \"uint8\")")]
+    #[error(
+        "contains Python objects, which are not supported; save numbers: numpy.asarray(x, \"uint8\")"
+    )]
     Objects,
     #[error("has values of type {found}, expected {expected}; save it {remedy}")]
     Type {
@@ -38,8 +40,8 @@ pub enum NpyFault {
         remedy: &'static str,
     },
     #[error(
-        "has integers from {least} to {greatest}, and images are bytes from 0 to 255 or floats; save both \
-         parts as floats that are scaled alike, such as {remedy}"
+        "has integers from {least} to {greatest}, but images must be bytes from 0 to 255 or floats; save both \
+         parts as floats with the same scaling, such as {remedy}"
     )]
     Integers {
         least: i128,
@@ -52,20 +54,19 @@ pub enum NpyFault {
         expected: &'static str,
     },
     #[error(
-        "cannot tell which axis of {0:?} are the channels; save an array channels=\"first\" or \
-         channels=\"last\" beside it"
+        "the axis of the channels in {0:?} is ambiguous; also save an array channels=\"first\" or channels=\"last\""
     )]
     Channels(Vec<u64>),
     #[error("channels is {0:?}, expected \"first\" or \"last\"")]
     ChannelsWord(String),
-    #[error("row {row} (counting from 0) has the value {value}; all must be finite as f32")]
+    #[error("row {row} (counting from 0) has the value {value}; all values must be finite as f32")]
     NotFinite { row: usize, value: f64 },
     #[error(
-        "has bytes but the training images are floats, or the other way round: bytes are divided \
-         by 255, floats are not; save both as one type"
+        "differs in type from the training images: bytes are divided by 255, floats are not; save both as the \
+         same type"
     )]
     Mixed,
-    #[error("names {0} classes; there can be 1 to 256")]
+    #[error("names {0} classes; the limit is 1 to 256")]
     ClassCount(u64),
 }
 
@@ -202,7 +203,7 @@ fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
                 None => {
                     return Err(NpyFault::Type {
                         found: "structure".to_owned(),
-                        expected: "one number a value",
+                        expected: "one number per value",
                         remedy: "as an array for each of its fields",
                     });
                 }

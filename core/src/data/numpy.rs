@@ -167,8 +167,7 @@ pub(super) fn has_arrays(folder: &Path) -> bool {
 
 /// Describes what is looked for.
 pub(super) fn looked_for() -> String {
-    "one .npz file, or x_train.npy, y_train.npy, x_test.npy, y_test.npy, or kmnist-train-imgs.npz and its \
-     like"
+    "one .npz file, or x_train.npy, y_train.npy, x_test.npy, y_test.npy, or kmnist-train-imgs.npz and similar"
         .to_owned()
 }
 

@@ -94,7 +94,7 @@ pub struct Evaluation {
 pub enum EngineError {
     #[error("candle: {}", first_line(.0))]
     Candle(#[from] candle_core::Error),
-    #[error("candle cannot start its threads (`--engine cpu` does with fewer): {0}")]
+    #[error("candle cannot start its threads (`--engine cpu` needs fewer): {0}")]
     Threads(std::io::Error),
     /// Error in a user-defined model.
     #[error("the model: {0}")]

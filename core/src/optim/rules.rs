@@ -56,18 +56,17 @@ impl Freeze {
 #[derive(Debug, thiserror::Error)]
 pub enum LayerRuleError {
     #[error(
-        "`{0}` is no rule for a layer: write NAME:KEY=VALUE, such as fc3:learning-rate=0.01, or \
-         NAME:freeze"
+        "invalid rule for a layer `{0}`: use NAME:KEY=VALUE, such as fc3:learning-rate=0.01, or NAME:freeze"
     )]
     Form(String),
-    #[error("`{0}` names no layer: write its name, or the beginning of names with one * behind it")]
+    #[error("invalid layer name `{0}`: use a name, or the beginning of names followed by *")]
     Pattern(String),
     #[error(
         "layer {layer}: unknown key `{key}`: use learning-rate, momentum, weight-decay, freeze, \
          freeze-from or delay"
     )]
     Key { layer: String, key: String },
-    #[error("layer {layer}: {key} is said twice")]
+    #[error("layer {layer}: {key} given more than once")]
     Twice { layer: String, key: String },
     #[error("layer {layer}: {key} must be {range}, not `{value}`")]
     Value {
@@ -80,7 +79,7 @@ pub enum LayerRuleError {
 
 /// A rule that matches no layer of the network.
 #[derive(Debug, thiserror::Error)]
-#[error("--layer {pattern}: the network has no such layer; it has {}", .layers.join(", "))]
+#[error("--layer {pattern}: no such layer in the network (layers: {})", .layers.join(", "))]
 pub struct UnknownLayer {
     pattern: String,
     layers: Vec<String>,
@@ -208,7 +207,7 @@ impl Overrides {
         match key {
             "learning-rate" => {
                 let good = |&x: &f64| x > 0.0 && x.is_finite();
-                let range = "a positive number (freeze is for layers that are to stay)";
+                let range = "a positive number (use freeze to freeze a layer)";
                 parse_into(&mut self.learning_rate, value, good, range)
             }
             "momentum" => {
@@ -239,7 +238,7 @@ impl Overrides {
             }
             "freeze-from" => {
                 let step = value.parse().ok().filter(|&step| step <= MAX_STEP);
-                let step = step.ok_or(RuleFault::Value("a step's number up to 2^53"))?;
+                let step = step.ok_or(RuleFault::Value("a step number up to 2^53"))?;
                 self.freeze = Some(Freeze::From(step));
                 Ok(())
             }
@@ -372,7 +371,7 @@ mod tests {
             let error = overrides_of(&rules, &["fc1", "fc2"]).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&format!("--layer {pattern}:")), "{text}");
-            assert!(text.ends_with("fc1, fc2"), "{text}");
+            assert!(text.ends_with("(layers: fc1, fc2)"), "{text}");
         }
     }
 
@@ -397,10 +396,10 @@ mod tests {
     #[test]
     fn faults_name_layer_key_and_value() {
         for (text, needles) in [
-            ("", &["no rule for a layer"][..]),
+            ("", &["invalid rule for a layer"][..]),
             ("fc3", &["`fc3`", "NAME:KEY=VALUE"]),
             ("fc3:", &["`fc3:`"]),
-            (":freeze", &["names no layer"]),
+            (":freeze", &["invalid layer name"]),
             ("f*3:freeze", &["`f*3`", "*"]),
             ("**:freeze", &["`**`"]),
             ("fc 3:freeze", &["`fc 3`"]),
@@ -416,13 +415,13 @@ mod tests {
             ("fc3:momentum=1", &["fc3: momentum", "below 1", "`1`"]),
             ("fc3:weight-decay=-1", &["fc3: weight-decay", "`-1`"]),
             ("fc3:freeze=perhaps", &["fc3: freeze", "true or false"]),
-            ("fc3:freeze-from", &["fc3: freeze-from", "step's number"]),
+            ("fc3:freeze-from", &["fc3: freeze-from", "step number"]),
             ("fc3:delay=-1", &["fc3: delay", "number of steps", "`-1`"]),
             ("fc3:delay=1.5", &["fc3: delay", "`1.5`"]),
-            ("fc3:delay=1,delay=2", &["fc3: delay is said twice"]),
+            ("fc3:delay=1,delay=2", &["fc3: delay given more than once"]),
             (
                 "fc3:freeze,freeze-from=2",
-                &["fc3: freeze-from is said twice"],
+                &["fc3: freeze-from given more than once"],
             ),
         ] {
             let error = text.parse::<LayerRule>().unwrap_err().to_string();

@@ -53,8 +53,8 @@ impl Schedule {
 /// Error for a malformed schedule.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no schedule: use constant, step:EVERY:FACTOR (such as step:300:0.1), cosine or \
-     cosine:FLOOR, with warmup:STEPS, before it if you like"
+    "invalid schedule `{0}`: use constant, step:EVERY:FACTOR (such as step:300:0.1), cosine or cosine:FLOOR, \
+     optionally after warmup:STEPS,"
 )]
 pub struct ScheduleError(String);
 

@@ -183,12 +183,12 @@ fn restore_groups(groups: &mut Groups, from: &mut SavedArrays) -> Result<(), Mis
     let mut groups = groups.memory();
     if steps.len() != groups.len() || waiting.len() != groups.len() {
         return Err(MisfitError(format!(
-            "it has {} groups of layers, not {}",
+            "it has {} groups of layers instead of {}",
             steps.len(),
             groups.len()
         )));
     }
-    let short = || MisfitError("the optimizer's state is of another length".to_owned());
+    let short = || MisfitError("the optimizer's state has the wrong length".to_owned());
     let (mut averages, mut gradients) = (averages, gradients);
     for (group, (&steps, &waiting)) in groups.iter_mut().zip(steps.iter().zip(waiting)) {
         for average in &mut group.optimizer.averages {
@@ -224,9 +224,7 @@ impl<'a> SavedArrays<'a> {
     fn values(&mut self, name: &str) -> Result<&'a SavedValues, MisfitError> {
         match self.0.next() {
             Some(array) if array.name == name => Ok(&array.values),
-            _ => Err(MisfitError(format!(
-                "it has no `{name}` where it should be"
-            ))),
+            _ => Err(MisfitError(format!("`{name}` is missing"))),
         }
     }
 
@@ -264,13 +262,13 @@ impl<'a> SavedArrays<'a> {
 }
 
 fn wrong_type(name: &str) -> MisfitError {
-    MisfitError(format!("`{name}` is of another type"))
+    MisfitError(format!("`{name}` has the wrong type"))
 }
 
 fn copy<T: Copy>(name: &str, from: &[T], to: &mut [T]) -> Result<(), MisfitError> {
     if from.len() != to.len() {
         return Err(MisfitError(format!(
-            "`{name}` has {} values, not {}",
+            "`{name}` has {} values instead of {}",
             from.len(),
             to.len()
         )));

@@ -370,7 +370,7 @@ impl Trainer {
             return Ok(());
         }
         Err(TrajectoryError(format!(
-            "the weights after step {} are not those that the run has come to: they have changed since",
+            "the weights after step {} are not those of the run: they have changed since",
             self.step
         )))
     }

@@ -14,27 +14,27 @@ const BY_START: [(&[u8], &str, &str); 17] = [
     ),
     (
         b"PK\x03\x04",
-        "a zip archive, as torch.save and numpy.savez write",
+        "a zip archive, as written by torch.save and numpy.savez",
         CONVERT,
     ),
     (
         b"\x80\x02",
-        "a Python pickle, as torch.save writes",
+        "a Python pickle, as written by torch.save",
         CONVERT,
     ),
     (
         b"\x80\x03",
-        "a Python pickle, as torch.save writes",
+        "a Python pickle, as written by torch.save",
         CONVERT,
     ),
     (
         b"\x80\x04",
-        "a Python pickle, as torch.save writes",
+        "a Python pickle, as written by torch.save",
         CONVERT,
     ),
     (
         b"\x80\x05",
-        "a Python pickle, as torch.save writes",
+        "a Python pickle, as written by torch.save",
         CONVERT,
     ),
     (b"\x93NUMPY", "a NumPy array", CONVERT),
@@ -88,18 +88,18 @@ pub fn describe(start: &[u8]) -> Option<String> {
         || (text.starts_with('<') && has(&["<html", "<head", "<body"]))
     {
         return say(
-            "a web page (HTML), as a server sends instead of a file",
+            "a web page (HTML) instead of the file",
             "download the weights again",
         );
     }
     if text.starts_with("<?xml") || text.starts_with("<error") {
         return say(
-            "an XML document, as a server sends instead of a file",
+            "an XML document instead of the file",
             "download the weights again",
         );
     }
     if text.starts_with('{') && has(&["\"weight_map\"", "\"total_size\""]) {
-        let remedy = "write all tensors of a point into one file";
+        let remedy = "write all tensors of a point to one file";
         return say(
             "the index of a model that is saved in several files (sharded)",
             remedy,

@@ -55,9 +55,9 @@ pub fn what_it_is(path: &Path) -> io::Result<String> {
     Ok(match start.get(8) {
         _ if let Some(named) = foreign::describe(&start) => named,
         Some(b'{') => {
-            "is one safetensors file, and so one point: give a folder with a file for every point"
+            "is a single safetensors file, that is, a single point: give a folder with one file per point"
                 .to_owned()
         }
-        _ => "is not an HDF5 file, nor a folder of safetensors files".to_owned(),
+        _ => "is neither an HDF5 file nor a folder of safetensors files".to_owned(),
     })
 }

@@ -35,8 +35,8 @@ const MEASURES: [&str; 8] = [
     "loss", "acc", "accuracy", "error", "score", "auc", "lr", "seed",
 ];
 
-const REMEDY: &str = "Name all of them alike, with a number that says when each was saved (step_0, step_1, …); \
-                      links in another folder will do (ln -s)";
+const REMEDY: &str = "Name all files alike, with a number for the order in which they were saved (step_0, \
+                      step_1, …); links in another folder are sufficient (ln -s)";
 
 /// Sorts the names of snapshots by when they were saved.
 ///
@@ -55,13 +55,12 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
     if with.is_empty() {
         let names = only(&without);
         return Err(format!(
-            "its files have no number in their names, so that their order cannot be told: {names}. {REMEDY}"
+            "its file names contain no number, so their order is unknown: {names}. {REMEDY}"
         ));
     }
     if !without.is_empty() {
         return Err(format!(
-            "some of its files have a number in their names and some have none, so that their order cannot be told: \
-             {} without, {} with. {REMEDY}",
+            "only some of its file names contain a number, so their order is unknown: {} without, {} with. {REMEDY}",
             only(&without),
             only(&with)
         ));
@@ -69,21 +68,21 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
     let same_words = |a: &[NamePart], b: &[NamePart]| words(a).eq(words(b));
     if let Some(other) = (1..names.len()).find(|&k| !same_words(&read[0], &read[k])) {
         return Err(format!(
-            "its files are named in more than one way, so that their order cannot be told: {} and {}. {REMEDY}",
+            "its file names follow more than one pattern, so their order is unknown: {} and {}. {REMEDY}",
             escaped(&names[0]),
             escaped(&names[other])
         ));
     }
     if let Some(name) = names.iter().find(|name| has_comma(name)) {
         return Err(format!(
-            "the comma in the number of {} can be read in two ways; write a point for decimals. {REMEDY}",
+            "the comma in the number of {} is ambiguous; use a decimal point. {REMEDY}",
             escaped(name)
         ));
     }
     let columns = columns(&read);
     if let Some([a, b]) = columns.iter().find_map(PositionNumbers::ambiguous) {
         return Err(format!(
-            "the order of {} and {} can be told in two ways, by decimals and by versions. {REMEDY}",
+            "the order of {} and {} is ambiguous: decimals or versions. {REMEDY}",
             escaped(&names[a]),
             escaped(&names[b])
         ));
@@ -102,8 +101,7 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
         .find(|pair| by_number(&pair[0], &pair[1]).is_eq())
     {
         return Err(format!(
-            "{} and {} have the same number, or none but of what was measured, so that their order cannot be told. \
-             {REMEDY}",
+            "{} and {} have the same number, or only a measured value, so their order is unknown. {REMEDY}",
             escaped(&names[pair[0]]),
             escaped(&names[pair[1]])
         ));
@@ -266,13 +264,16 @@ mod tests {
     fn an_ambiguous_order_is_refused_and_names_the_files() {
         for (names, needles) in [
             ("init step_1 step_2 final", ["final", "step_1"]),
-            ("step_1 step_2 best", ["some have none", "best"]),
+            ("step_1 step_2 best", ["only some", "best"]),
             ("last epoch=1-step=3", ["last", "epoch=1-step=3"]),
             ("init final", ["no number", "init"]),
             ("a b c d e f g h i j", ["no number", "2 more"]),
             ("epoch_1 step_2", ["epoch_1", "step_2"]),
-            ("step_1 step_2_best", ["more than one way", "step_2_best"]),
-            ("step_9a step_9b", ["more than one way", "step_9b"]),
+            (
+                "step_1 step_2_best",
+                ["more than one pattern", "step_2_best"],
+            ),
+            ("step_9a step_9b", ["more than one pattern", "step_9b"]),
             ("step_1k step_900", ["step_1k", "step_900"]),
             ("step_1 step_01", ["same number", "step_01"]),
             ("step_1 step_1.0 step_2", ["same number", "step_1.0"]),
@@ -281,7 +282,7 @@ mod tests {
                 "epoch=1-loss=0.5 epoch=1-loss=0.4",
                 ["same number", "loss=0.4"],
             ),
-            ("loss_0.5 loss_0.4", ["was measured", "loss_0.4"]),
+            ("loss_0.5 loss_0.4", ["measured value", "loss_0.4"]),
             (
                 "s_1e99999999999999999998 s_1e99999999999999999999",
                 ["same number", "9998"],

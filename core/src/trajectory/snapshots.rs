@@ -34,7 +34,8 @@ impl SnapshotFolder {
             match &prefix {
                 Some((first, of)) if *first != own => {
                     return Err(fault(format!(
-                        "the tensors are called `{}NAME` in {of} and `{}NAME` in {name}: save the same of them in all",
+                        "the tensors are named `{}NAME` in {of} but `{}NAME` in {name}: save the same tensors \
+                         in all files",
                         name::escaped(first),
                         name::escaped(&own)
                     )));
@@ -73,7 +74,7 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
         let name = entry.map_err(cannot)?.file_name();
         let name = name.into_string().map_err(|name| {
             let name = name::escaped(&name.to_string_lossy());
-            format!("the name {name} is not UTF-8: rename it")
+            format!("the name {name} is not valid UTF-8")
         })?;
         if name.starts_with('.') {
             continue;
@@ -92,20 +93,20 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
         .find(|name| name.ends_with(".safetensors.index.json"))
     {
         return Err(format!(
-            "has {}: the index of a model that is saved in several files (sharded): write all tensors of a point into \
-             one file",
+            "has {}: the index of a model that is saved in several files (sharded): write all tensors of a \
+             point to one file",
             name::escaped(index)
         ));
     }
     if names.len() < 2 {
         let count = names.len();
         let mut what = format!(
-            "has {count} file{} *.safetensors: a path needs at least two points, a file each",
+            "has {count} *.safetensors file{}: a path needs at least two points, one file each",
             if count == 1 { "" } else { "s" }
         );
         if !others.is_empty() {
             let others = name::list(others.iter().map(String::as_str));
-            what = format!("{what}. What else it has is not read: {others}");
+            what = format!("{what}; other files are not read: {others}");
         }
         return Err(what);
     }
@@ -279,7 +280,7 @@ mod tests {
             ),
             (
                 safetensors(&fits()[..1]),
-                ["no tensor `fc1.bias`", "one file a point"],
+                ["no tensor `fc1.bias`", "one file per point"],
             ),
             (
                 safetensors(&twice.collect::<Vec<_>>()),
@@ -289,9 +290,9 @@ mod tests {
             (safetensors(&too_large), ["`fc1.weight`", "inf"]),
             (
                 right[..right.len() - 1].to_vec(),
-                ["cut short", "Copy or download"],
+                ["truncated", "copy or download"],
             ),
-            (right[..40].to_vec(), ["cut short", "it has 40 of"]),
+            (right[..40].to_vec(), ["truncated", "(40 of"]),
             ([&right[..], b"x"].concat(), ["damaged", "by its header"]),
             (
                 renamed("\"F32\"", "\"F99\""),
@@ -434,7 +435,7 @@ mod tests {
         fs::write(at("s2.pt"), "").unwrap();
         let error = names().unwrap_err();
         assert!(
-            error.contains("has 1 file *.safetensors") && error.contains("s2.pt"),
+            error.contains("has 1 *.safetensors file") && error.contains("s2.pt"),
             "{error}"
         );
         fs::write(at("s2.safetensors"), "").unwrap();

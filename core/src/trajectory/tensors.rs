@@ -86,8 +86,8 @@ impl TensorFile {
             if let Some(value) = into.iter().find(|value| !value.is_finite()) {
                 let name = &tensor.name;
                 return Err(fault(format!(
-                    "the tensor `{name}` has a weight that is {value}: no loss can be allocated on a path \
-                     through it. Leave out this point and those behind it"
+                    "the tensor `{name}` has a weight that is {value}; no loss can be allocated along such a \
+                     path: remove this point and all later ones"
                 )));
             }
         }
@@ -115,15 +115,15 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
         })))
     };
     let Some((size, json)) = start.split_first_chunk() else {
-        return other("it is shorter than a header");
+        return other("shorter than a header");
     };
     let size = u64::from_le_bytes(*size);
     if size > LONGEST_HEADER || json.first() != Some(&b'{') {
-        return other("it has no header");
+        return other("no header");
     }
     let cut = |needed: u64| {
         Ok(Err(format!(
-            "is cut short: it has {length} of {needed} bytes. Copy or download it again"
+            "is truncated ({length} of {needed} bytes): copy or download it again"
         )))
     };
     if length - 8 < size {
@@ -139,7 +139,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     match length {
         _ if length < needed => cut(needed),
         _ if length > needed => Ok(Err(format!(
-            "is damaged: it has {length} bytes, and by its header {needed}. Copy or download it again"
+            "is damaged ({length} bytes instead of {needed} by its header): copy or download it again"
         ))),
         _ => Ok(Ok((metadata, 8 + size))),
     }
@@ -168,14 +168,14 @@ fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String
             let names: Vec<&str> = names.iter().copied().collect();
             Err(format!(
                 "has no tensor `{}` of shape {:?}; it has {}. Save all tensors under the names of the network \
-                 (`lcascope info RUN.h5` lists its layers), in one file a point",
+                 (`lcascope info RUN.h5` lists its layers), one file per point",
                 tensor.name,
                 tensor.shape,
                 name::list(names.into_iter())
             ))
         }
         several => Err(format!(
-            "has the tensors of the network more than once, under {}: save one of them",
+            "contains the tensors of the network more than once, under {}: save only one of them",
             name::list(several.iter().copied())
         )),
     }
@@ -191,7 +191,7 @@ fn check(tensor: &Tensor, info: &TensorInfo) -> Result<(), String> {
     match info.dtype {
         Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => Ok(()),
         other => Err(format!(
-            "the tensor `{}` is of type {other:?}; use F64, F32, F16 or BF16",
+            "the tensor `{}` has type {other:?}; use F64, F32, F16 or BF16",
             tensor.name
         )),
     }

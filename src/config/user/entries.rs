@@ -65,10 +65,10 @@ impl<'a> EntryReader<'a> {
                     *into = choice;
                     return;
                 }
-                Err(error) => format!("{error}; {name} stays {into}"),
+                Err(error) => format!("{name}: {error}; using {into}"),
             },
             other => format!(
-                "{name} must be a word in quotes, not {}; it stays {into}",
+                "{name} must be a string in quotes, not {}; using {into}",
                 kind(other)
             ),
         };
@@ -85,14 +85,14 @@ impl<'a> EntryReader<'a> {
             Some(number) => *into = number,
             None => self.problem(
                 Some(value.span()),
-                format!("fps must be a whole number from {least} to {most}; it stays {into}"),
+                format!("fps must be a whole number from {least} to {most}; using {into}"),
             ),
         }
     }
 
     pub fn colors(&mut self, value: &Spanned<DeValue>, config: &mut UserConfig) {
         let DeValue::Table(table) = value.get_ref() else {
-            let what = "`colors` must be a table: write [colors]".to_owned();
+            let what = "`colors` must be a table, [colors]".to_owned();
             return self.problem(Some(value.span()), what);
         };
         for (key, value) in table {
@@ -100,10 +100,7 @@ impl<'a> EntryReader<'a> {
             let paint = Paint::ALL.into_iter().find(|paint| paint.words().0 == name);
             let Some(paint) = paint else {
                 let near = suggestion(name, Paint::ALL.map(|paint| paint.words().0));
-                self.problem(
-                    Some(key.span()),
-                    format!("no color is called `{name}`{near}"),
-                );
+                self.problem(Some(key.span()), format!("unknown color `{name}`{near}"));
                 continue;
             };
             let rgb = match value.get_ref() {
@@ -114,7 +111,7 @@ impl<'a> EntryReader<'a> {
                 Some(rgb) => config.colors.push((paint, rgb)),
                 None => self.problem(
                     Some(value.span()),
-                    format!("{name} must be a color like \"#1f80d0\"; it stays the theme's"),
+                    format!("{name} must be a color such as \"#1f80d0\"; using the theme's"),
                 ),
             }
         }
@@ -135,7 +132,7 @@ fn rgb(text: &str) -> Option<[u8; 3]> {
 /// Returns a value's type in words.
 pub fn kind(value: &DeValue) -> &'static str {
     match value {
-        DeValue::String(_) => "a word",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",

@@ -21,10 +21,7 @@ pub fn apply(reader: &mut EntryReader, table: &DeTable, actions: &mut [ActionKey
         let word = name.get_ref().as_ref();
         let Some(index) = actions.iter().position(|action| action.action == word) else {
             let near = suggestion(word, actions.iter().map(|action| action.action.as_str()));
-            reader.problem(
-                Some(name.span()),
-                format!("no action is called `{word}`{near}"),
-            );
+            reader.problem(Some(name.span()), format!("unknown action `{word}`{near}"));
             continue;
         };
         let Some(keys) = keys(reader, word, value) else {
@@ -37,7 +34,7 @@ pub fn apply(reader: &mut EntryReader, table: &DeTable, actions: &mut [ActionKey
                 Some((other, _)) => {
                     let other = &actions[*other].action;
                     let what =
-                        format!("`{key}` is given to `{other}` already: `{word}` goes without it");
+                        format!("`{key}` is already bound to `{other}`; not bound to `{word}`");
                     reader.problem(Some(value.span()), what);
                 }
                 None => chosen.push((index, key)),
@@ -55,7 +52,7 @@ pub fn apply(reader: &mut EntryReader, table: &DeTable, actions: &mut [ActionKey
                 other.keys.retain(|had| *had != key);
                 let line = table.iter().find(|(name, _)| name.get_ref() == &word);
                 let what = format!(
-                    "`{key}` does `{word}` now, and `{}` not any more: give that another key, or []",
+                    "`{key}` is now bound to `{word}` instead of `{}`: bind that to another key, or to []",
                     other.action
                 );
                 reader.report_effect(line.map(|(name, _)| name.span()), what);
@@ -71,7 +68,7 @@ fn keys(reader: &mut EntryReader, action: &str, value: &Spanned<DeValue>) -> Opt
     let one = |reader: &mut EntryReader, value: &Spanned<DeValue>| match value.get_ref() {
         DeValue::String(text) => match text.parse::<KeyName>() {
             Ok(key) if RESERVED.contains(&key.to_string().as_str()) => {
-                let what = format!("`{key}` always does the same: `{action}` goes without it");
+                let what = format!("`{key}` cannot be rebound; not bound to `{action}`");
                 reader.problem(Some(value.span()), what);
                 None
             }
@@ -82,7 +79,10 @@ fn keys(reader: &mut EntryReader, action: &str, value: &Spanned<DeValue>) -> Opt
             }
         },
         other => {
-            let what = format!("{action}: a key is a word in quotes, not {}", kind(other));
+            let what = format!(
+                "{action}: a key must be a string in quotes, not {}",
+                kind(other)
+            );
             reader.problem(Some(value.span()), what);
             None
         }

@@ -55,10 +55,7 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
             "colors" => reader.colors(value, &mut config),
             "keys" => match value.get_ref() {
                 DeValue::Table(table) => keys::apply(&mut reader, table, &mut config.keys),
-                _ => reader.problem(
-                    Some(value.span()),
-                    "`keys` must be a table: write [keys]".into(),
-                ),
+                _ => reader.problem(Some(value.span()), "`keys` must be a table, [keys]".into()),
             },
             other => {
                 let known = [

@@ -55,7 +55,7 @@ fn the_printed_file_states_the_defaults() {
         );
     }
     let uncommented = text
-        .replace("# help = \"#1f80d0\". Heat maps keep theirs.", "")
+        .replace("# help = \"#1f80d0\". Heat maps keep their colors.", "")
         .replace("[colors]", "[colors]\nhelp = \"#1f80d0\"");
     let (config, problems) = parsed(&uncommented);
     assert_eq!(
@@ -99,24 +99,24 @@ freeze = [\"Nothing\"]
     let (config, problems) = parsed(text);
     let expected = [
         ("c.toml:1: unknown key `colour`", "did you mean `color`?"),
-        ("c.toml:2: `dots`", "stays auto"),
-        ("c.toml:3: fps must be", "from 1 to 120; it stays 15"),
+        ("c.toml:2: glyphs: unknown glyph set `dots`", "using auto"),
+        ("c.toml:3: fps must be", "from 1 to 120; using 15"),
         (
-            "c.toml:4: color must be a word",
-            "not a number; it stays auto",
+            "c.toml:4: color must be a string",
+            "not a number; using auto",
         ),
-        (
-            "c.toml:6: no color is called `helps`",
-            "did you mean `help`?",
-        ),
+        ("c.toml:6: unknown color `helps`", "did you mean `help`?"),
         ("c.toml:7: hurt must be a color", "the theme's"),
         (
-            "c.toml:9: no action is called `zom-in`",
+            "c.toml:9: unknown action `zom-in`",
             "did you mean `zoom-in`?",
         ),
         ("c.toml:10: zoom-out: `Shift-g`", "Shift and g"),
-        ("c.toml:10: zoom-out: a key is a word", "not a number"),
-        ("c.toml:10: `Ctrl-c` always", "`zoom-out` goes without it"),
+        (
+            "c.toml:10: zoom-out: a key must be a string",
+            "not a number",
+        ),
+        ("c.toml:10: `Ctrl-c` cannot", "not bound to `zoom-out`"),
         ("c.toml:11: toggle-scale must be a list", "not a number"),
         ("c.toml:12: freeze: unknown key `Nothing`", "F24"),
     ];
@@ -140,8 +140,8 @@ fn conflicting_keys_are_reported_and_one_action_wins() {
     assert_eq!(keys(&config, "zoom-out"), ["-"]);
     assert_eq!(keys(&config, "toggle-scale"), [""; 0]);
     let expected = [
-        "c.toml:2: `g` does `zoom-in` now, and `toggle-scale` not any more: give that another key, or []",
-        "c.toml:3: `g` is given to `zoom-in` already: `zoom-out` goes without it",
+        "c.toml:2: `g` is now bound to `zoom-in` instead of `toggle-scale`: bind that to another key, or to []",
+        "c.toml:3: `g` is already bound to `zoom-in`; not bound to `zoom-out`",
     ];
     assert_eq!(problems, expected);
     // Two actions that swap keys do not conflict.
@@ -178,9 +178,9 @@ fn unreadable_files_are_problems_but_missing_ones_are_not() {
     };
     assert!(problem(folder.path()).ends_with("not a regular file"));
     std::fs::write(&path, b"\xff\xfe").unwrap();
-    assert!(problem(&path).contains("is no UTF-8"));
+    assert!(problem(&path).contains("is not UTF-8"));
     std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
-    assert!(problem(&path).contains("longer than 1024 KiB"));
+    assert!(problem(&path).contains("larger than 1024 KiB"));
 }
 
 proptest! {

@@ -75,7 +75,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps, merge: Merge) -> Sc
     };
     if together > 1 {
         unit = match merge {
-            Merge::Sum => format!("{unit}, {together} rows added up"),
+            Merge::Sum => format!("{unit}, sum of {together} rows"),
             Merge::Mean => format!("{unit}, mean of {together} rows"),
         };
     }

@@ -75,9 +75,9 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     let kurtosis = column(&|o| number(o.excess_kurtosis()));
     if let (Some(&index), Some(&kurtosis)) = (index.first(), kurtosis.first()) {
         page.text(format!(
-            "The tail index of all allocations is {}, their excess kurtosis about {}. A normal distribution has an \
-             excess kurtosis of 0. The share of allocations larger than x falls like x to the power of minus the \
-             index: below 4 the kurtosis has no limit as steps are added, below 2 the variance has none.",
+            "The tail index of all allocations is {}, their excess kurtosis about {}. A normal distribution has \
+             an excess kurtosis of 0. The share of allocations larger than x falls as x to the power of minus \
+             the index: below 4, the kurtosis grows without limit as steps are added; below 2, so does the variance.",
             mean_with_error(index, ""),
             mean_with_error(kurtosis, ""),
         ));
@@ -85,14 +85,14 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     let all = [
         ("tail index", index),
         (
-            "tail index, helping",
+            "tail index (helping)",
             column(&|o| number(o.tail_index(Sign::Helping))),
         ),
         (
-            "tail index, hurting",
+            "tail index (hurting)",
             column(&|o| number(o.tail_index(Sign::Hurting))),
         ),
-        ("excess kurtosis", kurtosis),
+        ("kurtosis (approx.)", kurtosis),
     ];
     for (name, means) in all {
         columns.push(Column::f64(
@@ -110,8 +110,8 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
         }
     }
     let caption = format!(
-        "From counts by powers of two, zeros left out: the tail index of the largest octaves that hold √n of n values, \
-         the kurtosis to a factor of two or three.{}",
+        "From counts by powers of two, without zeros: the tail index of the largest octaves that contain √n of \
+         n values; the excess kurtosis is accurate to a factor of two or three.{}",
         page.errors()
     );
     let rows = layers.len() + 1;
@@ -142,20 +142,19 @@ fn histograms(page: &mut Page, all: &AllocationHistogram) -> Result<(), ReportEr
     let title = "Sizes of allocations";
     let share = 100.0 * real(zeros) / real(all.param_steps);
     let caption = format!(
-        "Helping to the left, hurting to the right, zero in the middle; each bin is twice as wide as the one before. \
-         {} % of the allocations were exactly 0 and are in none.",
+        "Helping allocations are on the left, hurting ones on the right; each bin is twice as wide as its \
+         neighbour towards zero. {} % of the allocations were exactly 0 and are in no bin.",
         crate::report::words::number(share)
     );
     let linear = page.figure_of(title, x(), y.clone(), chart());
     page.figure("allocations-linear", &caption, columns(), linear)?;
     let log = page.figure_of(
-        &format!("{title}, counts in decades"),
+        &format!("{title}, logarithmic counts"),
         x(),
         y.symlog(),
         chart(),
     );
-    let caption =
-        "The same with a logarithmic axis of counts: the few largest allocations can be seen.";
+    let caption = "The same with logarithmic counts, which show the few largest allocations.";
     page.figure("allocations-log", caption, columns(), log)
 }
 
@@ -197,7 +196,7 @@ fn survival(page: &mut Page, octaves: &Octaves) -> Result<(), ReportError> {
         y: Axis::new("share larger than x", None).log(),
         chart: Chart::Lines { x, series: lines },
     };
-    let caption = "On logarithmic axes a power law is a straight line; the fitted ones begin where their tails do. All \
-                   runs together.";
+    let caption = "On logarithmic axes, a power law is a straight line; the fitted lines begin where the tails \
+                   begin. All runs together.";
     page.figure("allocations-tail", caption, columns, figure)
 }

@@ -65,7 +65,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     }
     if measured < page.group.steps {
         page.text(format!(
-            "Allocations were split by class in {} of {} steps (--class-every); sums are over these.",
+            "LCA was split by class in {} of {} steps (--class-every); sums are over these.",
             count(measured),
             count(page.group.steps)
         ));
@@ -73,7 +73,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let (totals, shares, cells) = (Means::of(&totals), Means::of(&shares), Means::of(&cells));
     let mut columns = vec![Column::text("class", header.classes.clone())];
     columns.extend(totals.columns("LCA", NATS));
-    columns.extend(shares.columns("steps in which it fell", PERCENT));
+    columns.extend(shares.columns("steps in which it helped", PERCENT));
     columns.extend(Means::of(&losses).columns("loss after", NATS));
     columns.extend(totals.test());
     let chart = bars(header.classes.clone(), vec![("LCA", totals)]);
@@ -84,8 +84,9 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         chart,
     );
     let caption = format!(
-        "The training loss is the sum over the classes of their losses, each times its share of the examples; this is \
-         what all layers did to each of the terms. “Loss after” is the mean over the examples of the class.{}",
+        "The training loss is the sum of the losses of the classes, each weighted by its share of the examples; \
+         the LCA of a class is what all layers did to its term. “Loss after” is the mean over the examples of \
+         the class.{}",
         page.errors()
     );
     page.figure_and_table("classes", &caption, columns, figure, ROWS)?;
@@ -105,6 +106,6 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         }
     }
     let rows = if layers.len() <= LAYERS { ROWS } else { 0 };
-    let caption = format!("LCA of each class in each layer.{}", page.errors());
+    let caption = format!("LCA by class and layer.{}", page.errors());
     page.table("classes-by-layer", &caption, columns, rows)
 }

@@ -25,18 +25,18 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     columns.extend(of(&|side| real(side.count as u64)).columns("parameters", None));
     columns.extend(of(&|side| side.total).columns("total", NATS));
     columns.extend(of(&|side| side.gini).columns("Gini coefficient", None));
-    columns.extend(top.columns("held by the top 1 %", PERCENT));
+    columns.extend(top.columns("given by the top 1 %", PERCENT));
     columns.extend(ninety.columns("share that gives 90 %", PERCENT));
     if let (Some(&top), Some(&ninety)) = (top.rows().first(), ninety.rows().first()) {
         page.text(format!(
-            "Of the parameters that helped overall, the top 1 % hold {} of what was won, and {} of them give 90 %.",
+            "Of the parameters that helped overall, the top 1 % give {} of the help, and {} of them give 90 %.",
             mean_with_error(top, "%"),
             mean_with_error(ninety, "%"),
         ));
     }
     let caption = format!(
-        "By each parameter’s total over the steps. A Gini coefficient of 0 is all alike, of 1 one that does \
-         everything.{}",
+        "By each parameter’s total over the steps. A Gini coefficient of 0 means that all contribute equally, \
+         of 1 that one contributes everything.{}",
         page.errors()
     );
     page.table("concentration", &caption, columns, 2)

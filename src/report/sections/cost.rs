@@ -35,13 +35,13 @@ fn costs(page: &mut Page, facts: &[(&ReportedRun, RunFacts)]) -> Result<(), Repo
             facts.iter().map(|(run, _)| run.run.name.clone()).collect(),
         ),
         Column::f64(
-            "full gradients a step",
+            "full gradients per step",
             None,
             reals(&|_, facts| real(facts.quality.gradients) / real(facts.quality.steps)),
         ),
         Column::f64("time", Some("s"), reals(&|run, _| run.whole.seconds)),
         Column::f64(
-            "time a step",
+            "time per step",
             Some("s"),
             reals(&|run, _| run.whole.seconds / real(run.steps)),
         ),
@@ -70,9 +70,9 @@ fn costs(page: &mut Page, facts: &[(&ReportedRun, RunFacts)]) -> Result<(), Repo
             facts.iter().map(|(_, facts)| segments(facts)).collect(),
         ),
     ];
-    let caption = "A full gradient goes once through all examples whose loss is allocated. Time is of everything: \
-                   training, allocation and recording. Segments: 0 first order, 1 trapezoid, 2 Simpson, more composite \
-                   Simpson, and in how many steps each was used.";
+    let caption = "A full gradient is one pass over all examples whose loss is allocated. Times include \
+                   training, allocation and recording. Segments, with the number of steps that used them: 0 \
+                   first order, 1 trapezoid, 2 Simpson, more: composite Simpson.";
     let rows = facts.len();
     page.table("cost", caption, columns, rows)
 }
@@ -102,15 +102,15 @@ fn residuals(page: &mut Page, facts: &[(&ReportedRun, RunFacts)]) -> Result<(), 
         counts: steps.values(),
         mark,
     };
-    let x = Axis::new("power of ten of the residual’s magnitude, in nats", None);
+    let x = Axis::new("power of ten of |residual|, in nats", None);
     let figure = page.figure_of(
         "Residuals of single steps",
         x,
         Axis::new("steps", None),
         chart,
     );
-    let caption = "How far the allocations of a step are from its change of the loss. Smaller ones than 10⁻¹² are in \
-                   the first bin, larger ones than 100 nats in the last.";
+    let caption = "The difference between a step’s change in loss and its allocations. The first bin includes \
+                   all below 10⁻¹² nats, the last all above 100 nats.";
     page.figure("residuals", caption, columns, figure)
 }
 
@@ -133,12 +133,12 @@ fn over_steps(page: &mut Page) -> Result<(), ReportError> {
     let (worst, gradients) = (Means::of(&worst), Means::of(&gradients));
     let mut columns = vec![Column::f64("step", None, x.clone())];
     columns.extend(worst.columns("largest |residual|", NATS));
-    columns.extend(gradients.columns("full gradients a step", None));
+    columns.extend(gradients.columns("full gradients per step", None));
     let y = Axis::new("|residual|", NATS).log();
     let chart = curves(x, vec![("largest |residual|".to_owned(), worst)]);
     let figure = page.figure_of("Residuals over the steps", Axis::steps(), y, chart);
     let caption = format!(
-        "On a logarithmic axis; of the steps that share a point the largest.{}",
+        "Logarithmic; each point shows the largest residual of its steps.{}",
         page.errors()
     );
     page.figure("residuals-over-steps", &caption, columns, figure)

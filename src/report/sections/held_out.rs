@@ -26,7 +26,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         Means::of_number(runs.iter().map(|(_, found, _)| value(found)))
     };
     page.text(format!(
-        "Along the same steps the held-out loss is allocated too: {} in all, with a residual of {}.",
+        "The held-out loss is allocated along the same steps: {} in total, with a residual of {}.",
         mean_with_error(of(&|found| found.total), "nats"),
         mean_with_error(of(&|found| found.residual), "nats"),
     ));
@@ -52,7 +52,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let mut columns = vec![Column::text("layer", names.clone())];
     columns.extend(train.columns("training LCA", NATS));
     columns.extend(held_out.columns("held-out LCA", NATS));
-    columns.extend(difference.columns("held-out less training", NATS));
+    columns.extend(difference.columns("held-out − training", NATS));
     columns
         .extend(split(|split| split.only_train).columns("helped training, hurt held-out", PERCENT));
     columns.extend(
@@ -63,12 +63,12 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let title = "LCA of the training and of the held-out loss";
     let figure = page.figure_of(title, Axis::new("LCA", NATS), Axis::default(), chart);
     let test = if page.has_repeats() {
-        " p is of the t test that the difference is 0."
+        " p: t test that the difference is 0."
     } else {
         ""
     };
     let caption = format!(
-        "Sums over all steps, and the shares of steps in which a layer helped the one loss and hurt the other.{}{test}",
+        "Sums over all steps, and the share of steps in which a layer helped one loss and hurt the other.{}{test}",
         page.errors()
     );
     let rows = layers.len();

@@ -37,21 +37,21 @@ pub fn over_steps(page: &mut Page) -> Result<(), ReportError> {
     let names = layers.iter().map(|layer| layer.name.clone());
     let names = std::iter::once("all layers".to_owned()).chain(names);
     let mut columns = vec![Column::text("layer", names.collect())];
-    columns.extend(help.columns("helped", PERCENT));
-    columns.extend(of(&|help| help.percent().map(|p| p.zero)).columns("zero", PERCENT));
+    columns.extend(help.columns("help", PERCENT));
+    columns.extend(of(&|help| help.percent().map(|p| p.zero)).columns("idle", PERCENT));
     columns.extend(of(&|help| help.percent().map(|p| p.hurt)).columns("hurt", PERCENT));
-    columns.extend(share.columns("helped of helped and hurt", PERCENT));
+    columns.extend(share.columns("helping share of active", PERCENT));
     if let (Some(&help), Some(&share)) = (help.rows().first(), share.rows().first()) {
         page.text(format!(
-            "On average over the steps {} of the parameters helped. Of those that did something, helped or hurt, \
-             {} helped. Half would be a coin’s toss.",
+            "On average over the steps, {} of the parameters helped. Of the active parameters, those that \
+             helped or hurt, {} helped; by chance it would be half.",
             mean_with_error(help, "%"),
             mean_with_error(share, "%"),
         ));
     }
     let rows = layers.len() + 1;
     let caption = format!(
-        "Shares of all parameters and steps. “Zero” are parameters that did not move or had no slope.{}",
+        "Shares of parameters × steps. Idle parameters did not move or had no gradient.{}",
         page.errors()
     );
     page.table("help", &caption, columns, rows)?;
@@ -71,7 +71,7 @@ fn by_step(page: &mut Page) -> Result<(), ReportError> {
     }
     let mut columns = vec![Column::f64("step", None, x.clone())];
     let mut lines = Vec::new();
-    for (name, runs) in ["helped", "hurt", "neither"].into_iter().zip(&of) {
+    for (name, runs) in ["help", "hurt", "idle"].into_iter().zip(&of) {
         let means = Means::of(runs);
         columns.extend(means.columns(name, PERCENT));
         lines.push((name.to_owned(), means));
@@ -80,12 +80,12 @@ fn by_step(page: &mut Page) -> Result<(), ReportError> {
     lines.push(("50 %".to_owned(), Means::of(&half)));
     let axes = (Axis::steps(), Axis::new("parameters", PERCENT));
     let figure = page.figure_of(
-        "Parameters that help and hurt",
+        "Parameters that help, hurt and are idle",
         axes.0,
         axes.1,
         curves(x, lines),
     );
-    let caption = format!("Of all parameters, in each step.{}", page.errors());
+    let caption = format!("Share of all parameters in each step.{}", page.errors());
     page.figure("helping", &caption, columns, figure)
 }
 
@@ -111,7 +111,7 @@ pub fn of_parameters(page: &mut Page) -> Result<(), ReportError> {
     };
     let mean = Means::of_number(means);
     page.text(format!(
-        "The mean parameter helped in {} % of {steps}.",
+        "On average, a parameter helped in {} % of {steps}.",
         with_error(mean.mean, mean.error)
     ));
     let shares = Means::of(&runs);
@@ -131,8 +131,8 @@ pub fn of_parameters(page: &mut Page) -> Result<(), ReportError> {
         PERCENT,
     );
     let y = Axis::new("parameters", PERCENT);
-    let figure = page.figure_of("How often a parameter helps", x, y, chart);
-    let caption = "In bins of 2 %, lower edge included. Parameters that never move or never have a slope, such as weights \
-                   of pixels that are always black, are at 0.";
+    let figure = page.figure_of("How often parameters help", x, y, chart);
+    let caption = "In bins of 2 %, lower edge included. Parameters that are always idle, such as weights of \
+                   pixels that are always black, are at 0.";
     page.figure("iterations-helped", caption, columns, figure)
 }

@@ -78,8 +78,8 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
         chart,
     );
     let caption = format!(
-        "Sums over all steps. The share is of ΣLCA; the integration error is the estimated one, summed without \
-         regard to sign over the steps.{}",
+        "Sums over all steps. The share is that of ΣLCA; the integration error is an estimate, summed over the \
+         steps as absolute values.{}",
         errors(page)
     );
     page.figure_and_table("layers", &caption, columns, figure, SHOWN)?;
@@ -88,9 +88,9 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
 
 fn errors(page: &Page) -> &'static str {
     if page.has_repeats() {
-        " Whiskers and ± are standard errors over the runs; p is of the two-sided t test that the mean is 0."
+        " Whiskers and ±: standard errors over the runs; p: two-sided t test that the mean is 0."
     } else {
-        " One run has no standard error: give several runs with different seeds."
+        " A single run has no standard error: give several runs with different seeds."
     }
 }
 
@@ -110,7 +110,7 @@ fn hurting(page: &mut Page, totals: &[Total]) {
             let sure = match total.lca.p {
                 p if p.is_nan() => String::new(),
                 p if p < LEVEL => format!(", p = {}", p_value(p)),
-                p => format!(", p = {}: no more than scatter", p_value(p)),
+                p => format!(", p = {}: not significant", p_value(p)),
             };
             format!(
                 "{}{} ({} nats{sure})",
@@ -125,15 +125,15 @@ fn hurting(page: &mut Page, totals: &[Total]) {
         .map(|total| format!("{}{}", total.name, runs(total)))
         .collect();
     let mut text = match (hurt.is_empty(), now_and_then.is_empty()) {
-        (true, true) => "Every layer helped overall: none of the sums is above 0.".to_owned(),
+        (true, true) => "Every layer helped overall: no sum is above 0.".to_owned(),
         (true, false) => "No layer hurt on average.".to_owned(),
         (false, _) => format!(
-            "These layers hurt overall, they raised the loss: {}.",
+            "These layers hurt overall, that is, raised the loss: {}.",
             hurt.join("; ")
         ),
     };
     if !now_and_then.is_empty() {
-        text.push_str(" These helped on average, and hurt in single runs: ");
+        text.push_str(" These helped on average, but hurt in single runs: ");
         text.push_str(&now_and_then.join("; "));
         text.push('.');
     }
@@ -170,7 +170,7 @@ fn tensors(page: &mut Page) -> Result<(), ReportError> {
         chart,
     );
     let caption = format!(
-        "The same for weights, biases, scales and shifts.{}",
+        "The same by tensor: weights, biases, scales and shifts.{}",
         errors(page)
     );
     page.figure_and_table("tensors", &caption, columns, figure, SHOWN)

@@ -60,7 +60,7 @@ fn losses(page: &mut Page) -> Result<(), ReportError> {
     let axes = (Axis::steps(), Axis::new("loss", NATS));
     let figure = page.figure_of("Loss", axes.0, axes.1, curves(x, lines));
     let caption = format!(
-        "Mean cross-entropy after each step, of the training and of the held-out examples.{}",
+        "Mean cross-entropy of the training and the held-out examples after each step.{}",
         page.errors()
     );
     page.figure("loss", &caption, columns, figure)
@@ -90,18 +90,15 @@ fn cumulative(page: &mut Page) -> Result<(), ReportError> {
         columns.extend(means.columns(&layer.name, NATS));
         lines.push((layer.name.clone(), means));
     }
-    let axes = (Axis::steps(), Axis::new("LCA since the first step", NATS));
+    let axes = (Axis::steps(), Axis::new("cumulative LCA", NATS));
     let figure = page.figure_of("Cumulative LCA by layer", axes.0, axes.1, curves(x, lines));
     let row = match every {
         1 => String::new(),
-        every => format!(
-            " Every point is {} steps after the one before.",
-            real(every)
-        ),
+        every => format!(" Points are {} steps apart.", real(every)),
     };
     let caption = format!(
-        "What each layer has done to the training loss so far. A line that falls helps; together they fall as far \
-         as the loss, up to the residual.{row}{}",
+        "What each layer did to the training loss up to each step. A falling line helps; together they fall as \
+         far as the loss, up to the residual.{row}{}",
         page.errors()
     );
     page.figure("cumulative", &caption, columns, figure)

@@ -22,18 +22,18 @@ use super::page::Page;
 /// A file cannot be read.
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.section("Summary", summary::write)?;
-    page.section("Loss, and what each layer did to it", loss::write)?;
+    page.section("Loss and cumulative LCA", loss::write)?;
     page.section("LCA by layer and tensor", layers::write)?;
     page.section("How many parameters help", help::over_steps)?;
-    page.section("How often a parameter helps", help::of_parameters)?;
+    page.section("How often parameters help", help::of_parameters)?;
     page.section("Sizes of allocations", allocations::write)?;
     page.section("Concentration", concentration::write)?;
     page.section("Oscillation", oscillation::write)?;
-    page.section("Phase lag", oscillation::lag)?;
-    page.section("Synchronised learning", synchronisation::write)?;
+    page.section("Lag of updates", oscillation::lag)?;
+    page.section("Synchronisation", synchronisation::write)?;
     page.section("Classes", classes::write)?;
     page.section("Units", units::write)?;
-    page.section("Training against held-out loss", held_out::write)?;
+    page.section("Training and held-out LCA", held_out::write)?;
     page.section("Residuals and cost", cost::write)
 }
 

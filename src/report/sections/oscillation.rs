@@ -1,4 +1,4 @@
-//! Section on how often weights turn and gradients change sign, and on the lag of movement.
+//! Section on the sign flips of updates and gradients, and on the lag of updates.
 
 use std::fmt::Write;
 
@@ -66,36 +66,36 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     });
     sentences(page, &runs, &names, [&turn, &cross]);
     let mut columns = vec![Column::text("layer", names.clone())];
-    columns.extend(turn.columns("weights turn every", STEPS));
-    columns.extend(cross.columns("gradients cross zero every", STEPS));
+    columns.extend(turn.columns("sign flip of updates every", STEPS));
+    columns.extend(cross.columns("sign flip of gradients every", STEPS));
     let gradient_turns = means(&runs, |o| {
         steps_per_occurrence(o.param_steps, o.gradient_turns)
     });
-    columns.extend(gradient_turns.columns("gradients turn every", STEPS));
+    columns.extend(gradient_turns.columns("turning point of gradients every", STEPS));
     let turns = means(&runs, |o| steps_per_occurrence(o.param_steps, o.lca_turns));
-    columns.extend(turns.columns("allocations turn every", STEPS));
+    columns.extend(turns.columns("turning point of LCA every", STEPS));
     let own = means(&runs, |o| steps_per_occurrence(o.measured, Some(o.turns)));
-    columns.extend(own.columns("the layer’s LCA turns every", STEPS));
+    columns.extend(own.columns("turning point of layer LCA every", STEPS));
     let period = means(&runs, |o| o.period.map_or(f64::NAN, |(steps, _)| steps));
-    columns.extend(period.columns("period of the layer’s LCA", STEPS));
+    columns.extend(period.columns("period of layer LCA", STEPS));
     let strength = means(&runs, |o| {
         o.period.map_or(f64::NAN, |(_, strength)| strength)
     });
-    columns.extend(strength.columns("autocorrelation there", None));
+    columns.extend(strength.columns("autocorrelation at the period", None));
     let chart = bars(
         names,
         vec![
-            ("weights turn every", turn),
-            ("gradients cross zero every", cross),
+            ("sign flip of updates", turn),
+            ("sign flip of gradients", cross),
         ],
     );
-    let x = Axis::new("on average every", STEPS);
+    let x = Axis::new("sign flip every", STEPS);
     let figure = page.figure_of("Oscillation", x, Axis::default(), chart);
     let rows = runs.first().map_or(0, Vec::len);
     let caption = format!(
-        "Averages over the parameters of a layer: parameters × steps / changes. A weight turns where it moves \
-         against its last step; a full oscillation has two turns. The period is that of the layer’s sum, where it \
-         repeats itself.{}",
+        "Averages over the parameters of a layer: parameters × steps / sign flips. An update’s sign flips where \
+         the parameter moves against its previous step; a full oscillation has two flips. At a turning point, a \
+         rise becomes a fall, or the reverse. The period is that of the layer’s LCA, if it has one.{}",
         page.errors()
     );
     page.figure_and_table("oscillation", &caption, columns, figure, rows)
@@ -118,14 +118,14 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
     };
     let said = |mean: &Mean, recorded: bool| match (mean.n, recorded) {
         (0, true) => "never".to_owned(),
-        (0, false) => "at a rate that is not recorded".to_owned(),
+        (0, false) => "not recorded".to_owned(),
         _ => format!("every {} steps", with_error(mean.mean, mean.error)),
     };
     let (turn, cross) = (all(|o| o.update_flips), all(|o| o.gradient_flips));
     let turns = recorded(|o| o.update_flips);
     let crosses = recorded(|o| o.gradient_flips);
     let mut text = format!(
-        "On average over all parameters, weights turn {} and gradients cross zero {}.",
+        "On average over all parameters: sign flip of updates {}, of gradients {}.",
         said(&turn, turns),
         said(&cross, crosses)
     );
@@ -134,7 +134,7 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
         for ((name, turn), cross) in layers {
             let _ = write!(
                 text,
-                " {name}: weights turn {}, gradients cross zero {}.",
+                " {name}: {} and {}.",
                 said(turn, turns),
                 said(cross, crosses)
             );
@@ -155,9 +155,9 @@ pub fn lag(page: &mut Page) -> Result<(), ReportError> {
     let runs = oscillations(page)?;
     let names = names(page);
     page.text(
-        "By how many steps movement follows the negative gradient: the lag, from −10 to 10 steps, at which their \
-         correlation is largest. Momentum m alone delays by m/(1 − m) steps on average. The hypothesis is that layers \
-         that hurt lag behind in an oscillation.",
+        "How many steps the updates lag the negative gradient: the lag, from −10 to 10 steps, at which their \
+         correlation is largest. Momentum m alone delays by m/(1 − m) steps on average. The hypothesis is that \
+         layers that hurt lag in an oscillation.",
     );
     let traced = means(&runs, |o| lag_of(o.traced));
     let expected = means(&runs, |o| o.expected.unwrap_or(f64::NAN));
@@ -176,7 +176,7 @@ pub fn lag(page: &mut Page) -> Result<(), ReportError> {
     let untraced = runs.iter().flatten().all(|o| o.traced.is_none());
     if untraced {
         page.text(
-            "Not recorded: no traced parameters that move; train with --trace N to have them.",
+            "Not recorded: no traced parameters that move; train with --trace N to trace N parameters.",
         );
     }
     let chart = bars(
@@ -188,14 +188,14 @@ pub fn lag(page: &mut Page) -> Result<(), ReportError> {
     );
     let x = Axis::new("lag", STEPS);
     let figure = page.figure_of(
-        "Lag of movement behind the negative gradient",
+        "Lag of updates behind the negative gradient",
         x,
         Axis::default(),
         chart,
     );
     let caption = format!(
-        "Of traced parameters it is the lag of the mean of their correlations, of norms that of the layer’s ‖Δ‖ \
-         behind its ‖g‖. Of the last 4096 steps.{}",
+        "For traced parameters, the lag of the mean of their correlations; for norms, that of the layer’s ‖Δ‖ \
+         behind its ‖g‖. Over the last 4096 steps.{}",
         page.errors()
     );
     page.figure_and_table("lag", &caption, columns, figure, names.len())?;
@@ -215,8 +215,8 @@ fn grid(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String]) -> Result<
     }
     let rows = if names.len() <= GRID { names.len() } else { 0 };
     let caption = format!(
-        "By how many steps a layer’s LCA (row) follows another’s (column), at the largest correlation; below 0 it \
-         leads.{}",
+        "How many steps a layer’s LCA (row) lags that of another (column), at the largest correlation; below 0, \
+         it leads.{}",
         page.errors()
     );
     page.table("lags-between-layers", &caption, columns, rows)

@@ -20,9 +20,8 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let header = first.header();
     let layout = &header.layout;
     page.text(format!(
-        "{} with the network {}: {} with {}. Data: {}, {} to train on and {} held out. {} were reported of {} \
-         planned.",
-        if page.has_repeats() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
+        "{} with the network {}: {} with {}. Data: {}, {} for training and {} held out. {} reported of {} planned.",
+        if page.has_repeats() { format!("{} runs with different seeds", page.group.runs.len()) } else { "One run".to_owned() },
         header.network,
         counted(layout.layers.len() as u64, "layer"),
         counted(layout.params() as u64, "parameter"),
@@ -35,7 +34,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     // Other rules use a fixed number of points, however large the residual.
     let aim = if header.integrator == "adaptive" {
         format!(
-            ", which aims at a residual of {} nats at most",
+            ", with a tolerance of {} nats for the residual",
             number(header.tolerance)
         )
     } else {
@@ -48,14 +47,14 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
                 "{} of the training examples, drawn by the seed,",
                 count(n as u64)
             ),
-            " With fewer examples more parameters have no slope, and of those that help or hurt the share that \
-             helps tends to be nearer to a half.",
+            " With fewer examples, more parameters are idle, and the helping share of the active ones tends to \
+             be closer to one half.",
         ),
         None => ("all training examples,".to_owned(), ""),
     };
     page.text(format!(
         "The training loss is the mean cross-entropy over {whose} evaluated in slices of {} \
-         examples; along each step it was integrated by the rule “{}”{aim}.{fewer}",
+         examples; its gradient was integrated along each step with the integrator “{}”{aim}.{fewer}",
         count(header.slice_size),
         header.integrator,
     ));
@@ -78,7 +77,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     if !config.is_empty() {
         let name = &first.run.name;
         let caption =
-            format!("The configuration of {name} (lcascope train --config {name} runs it again)");
+            format!("Configuration of {name} (repeat the run: lcascope train --config {name})");
         page.document.code(caption, config);
     }
     Ok(())
@@ -90,7 +89,7 @@ fn outcomes(page: &mut Page) -> Result<(), ReportError> {
     let counts = |count: &dyn Fn(&ReportedRun) -> u64| runs.iter().map(count).collect::<Vec<_>>();
     let reals = |real: &dyn Fn(&ReportedRun) -> f64| runs.iter().map(real).collect::<Vec<_>>();
     let status = |run: &ReportedRun| match run.run.state.status {
-        Status::Running if run.run.state.writer_is_lost() => "writer lost".to_owned(),
+        Status::Running if run.run.state.writer_is_lost() => "crashed".to_owned(),
         status => status.name().to_owned(),
     };
     let columns = vec![
@@ -118,7 +117,7 @@ fn outcomes(page: &mut Page) -> Result<(), ReportError> {
         Column::text("device", words(&|run| run.header().device.clone())),
     ];
     let rows = runs.len();
-    page.table("runs", "The runs, and where they got to.", columns, rows)
+    page.table("runs", "The runs and their final state.", columns, rows)
 }
 
 fn closure(page: &mut Page) -> Result<(), ReportError> {
@@ -144,8 +143,8 @@ fn closure(page: &mut Page) -> Result<(), ReportError> {
             reals(&|run| 100.0 * real(run.whole.above_tolerance) / real(run.steps)),
         ),
     ];
-    let caption = "Does it close? ΣLCA + residual = Δloss, by the definition of the residual; it is measured, never \
-                   added to an allocation.";
+    let caption = "Do the sums close? ΣLCA + residual = Δloss by the definition of the residual, which is \
+                   measured and never added to an allocation.";
     let rows = runs.len();
     page.table("closure", caption, columns, rows)
 }
@@ -154,7 +153,7 @@ fn lints(page: &mut Page) -> Result<(), ReportError> {
     for run in &page.group.runs {
         let happened = asked!(run, Topic::Events, 1, Happened);
         for lint in happened.lints.iter().take(LINTS) {
-            let text = format!("Worth a look in {}: {}", run.run.name, sentence(&lint.text));
+            let text = format!("Warning for {}: {}", run.run.name, sentence(&lint.text));
             page.document.text(text);
         }
     }

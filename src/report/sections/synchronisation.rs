@@ -22,14 +22,15 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         runs.push((run.run.name.clone(), found));
     }
     page.text(
-        "A moment of learning of a layer is a step in which its LCA is lower than in the steps before and after; of \
-         each layer the 20 deepest are kept. A moment is shared if another layer has one in the same step. Chance is \
-         what comes out when each moment is moved at random by one or two steps (jitter), or all of a layer together \
-         around the run (circular), 10,000 times. p is the share of draws with at least as many shared moments.",
+        "A moment of learning of a layer is a step in which its LCA is lower than in the steps before and \
+         after; the 20 deepest of each layer count. A moment is shared if another layer has one in the same \
+         step. Chance is estimated from 10,000 draws in which each moment is jittered by one or two steps, or \
+         all moments of a layer are shifted circularly. p is the share of draws with at least as many shared \
+         moments.",
     );
     for (name, found) in &runs {
         page.text(format!(
-            "{name}: {} of {} moments are shared; by chance {:.1} ± {:.1} would be, p = {}.",
+            "{name}: {} of {} moments are shared; by chance it would be {:.1} ± {:.1} (p = {}).",
             found.pairs,
             found.count,
             found.jitter.mean,
@@ -38,13 +39,13 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         ));
     }
     let columns = table("run", &runs);
-    let caption = "± is here the standard deviation of the draws.";
+    let caption = "Here, ± is the standard deviation of the draws.";
     let rows = runs.len();
     page.table("synchronisation", caption, columns, rows)?;
     if let Some(first) = page.group.runs.first() {
         let exhibit = first.exhibit(View::Synchronisation, 1)?;
         let caption = format!(
-            "The deepest moments of each layer of {}. Blue ones are shared, and have a mark on top.",
+            "The deepest moments of each layer of {}. Shared ones are blue and marked on top.",
             first.run.name
         );
         let name = format!("{}moments", page.prefix);
@@ -102,7 +103,7 @@ fn null(page: &mut Page, run: &ReportedRun, found: &Synchronisation) -> Result<(
     let columns = vec![
         Column::u64("from", None, bars.iter().map(|bar| bar.0).collect()),
         Column::u64(
-            "to, without it",
+            "to (excluded)",
             None,
             bars.iter().map(|bar| bar.1).collect(),
         ),
@@ -117,7 +118,7 @@ fn null(page: &mut Page, run: &ReportedRun, found: &Synchronisation) -> Result<(
         counts: bars.iter().map(|bar| f64::from(bar.2)).collect(),
         mark: Some((real(found.pairs) + 0.5, format!("the run: {}", found.pairs))),
     };
-    let title = "Shared moments, against chance";
+    let title = "Shared moments compared with chance";
     let x = Axis::new("shared moments", None);
     let figure = Figure {
         title: title.to_owned(),
@@ -127,8 +128,7 @@ fn null(page: &mut Page, run: &ReportedRun, found: &Synchronisation) -> Result<(
         chart,
     };
     let name = &run.run.name;
-    let caption =
-        format!("Of {name}: how many of 10,000 draws with jitter have so many shared moments.");
+    let caption = format!("{name}: number of shared moments in 10,000 jittered draws.");
     page.figure("synchronisation-null", &caption, columns, figure)
 }
 
@@ -147,7 +147,7 @@ fn classes(page: &mut Page) -> Result<(), ReportError> {
             Ok(_) => {}
             Err(ReportError::Unknown(why)) => {
                 let why = crate::report::page::sentence(&why);
-                page.text(format!("Within classes it was not recorded: {why}"));
+                page.text(format!("By class, not recorded: {why}"));
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -155,7 +155,7 @@ fn classes(page: &mut Page) -> Result<(), ReportError> {
     }
     let columns = table("class", &rows);
     let caption = format!(
-        "The same within the loss of each class, in {}.",
+        "The same for the loss of each class, in {}.",
         first.run.name
     );
     let shown = rows.len().min(40);

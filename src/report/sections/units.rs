@@ -30,7 +30,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     };
     if page.has_repeats() {
         page.text(format!(
-            "Units of runs from different seeds have nothing in common but their place: these are of {}.",
+            "Units of runs with different seeds cannot be compared: these are of {}.",
             first.run.name
         ));
     }
@@ -64,7 +64,11 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
                 PERCENT,
                 reals(|unit| unit.helped),
             ),
-            Column::f64("LCA turns every", Some("steps"), reals(|unit| unit.turns)),
+            Column::f64(
+                "turning point of LCA every",
+                Some("steps"),
+                reals(|unit| unit.turns),
+            ),
         ]
     };
     let ends = ENDS.min(units.len().div_ceil(2));
@@ -76,7 +80,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         errors: Vec::new(),
     };
     let figure = Figure {
-        title: "The best and the worst units".to_owned(),
+        title: "Units that help most and hurt most".to_owned(),
         note: note_of(first),
         x: Axis::new("LCA", NATS),
         y: Axis::default(),
@@ -85,13 +89,18 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let rows = shown.len();
     page.figure_and_table(
         "units",
-        "Those that lowered the loss most, and those that raised it most or lowered it least.",
+        "The units that lowered the loss most, and those that raised it most or lowered it least.",
         columns(&shown),
         figure,
         rows,
     )?;
     let all: Vec<&UnitTotals> = units.iter().collect();
-    page.table("units-all", "All units, the best first.", columns(&all), 0)?;
+    page.table(
+        "units-all",
+        "All units, those that help most first.",
+        columns(&all),
+        0,
+    )?;
     let curved: Vec<&UnitTotals> = (units.iter().take(CURVES.min(ends)))
         .chain(units[worst..].iter().rev().take(CURVES).rev())
         .collect();
@@ -148,10 +157,10 @@ fn curves(
         .iter()
         .map(|line| Column::f64(line.name.clone(), NATS, line.values.clone()));
     columns.extend(named);
-    let y = Axis::new("LCA since the first step", NATS);
+    let y = Axis::new("cumulative LCA", NATS);
     let chart = Chart::Lines { x, series: lines };
     let figure = Figure {
-        title: "Cumulative LCA of the best and the worst units".to_owned(),
+        title: "Cumulative LCA of the units that help most and hurt most".to_owned(),
         note: note_of(run),
         x: Axis::steps(),
         y,
@@ -159,7 +168,7 @@ fn curves(
     };
     page.figure(
         "units-cumulative",
-        "A curve that falls helps.",
+        "A falling curve helps.",
         columns,
         figure,
     )

@@ -21,7 +21,7 @@ const GAP: u64 = 1 << 20;
 const MOST_PENDING: usize = 16 << 20;
 
 /// Why writing ended.
-const OVERWRITTEN: &str = "the file was cut or written over by another program";
+const OVERWRITTEN: &str = "the file was truncated or overwritten by another program";
 
 /// A file that HDF5 writes through a journal, or reads in the state that a dead writer's journal restores.
 pub struct Journaled {

@@ -50,7 +50,7 @@ pub fn check(reader: &RunReader, committed: u64) -> Result<CheckResult, StoreErr
     }
     let rows = (levels.iter()).map(|level| format!("{} of {}", level.rows, level.width));
     check.looked_at = format!(
-        "rows of so many steps: {}",
+        "rows of these numbers of steps: {}",
         rows.collect::<Vec<_>>().join(", ")
     );
     Ok(check)

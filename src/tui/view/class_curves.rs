@@ -1,7 +1,7 @@
 //! The curves of the selected class: its loss, and the LCA of each layer for it.
 //!
 //! ```text
-//!  class 1: loss at step 412 0.40112 nats       class 1: LCA by layer, summed since step 0
+//!  class 1: loss 0.40112 nats at step 412       class 1: LCA by layer, summed since step 0
 //!  ─ class 1  ─ all                            ─ fc1  ─ fc2
 //!   nats│⢇                                     nats│⠉⠒⠤⣀
 //!    1.0┤ ⠑⠤⢄⣀⣀                                      │     ⠉⠒⠤
@@ -86,9 +86,9 @@ fn loss(
         Some((step, binned)) => {
             let loss = words::loss(binned.sums.first().copied().unwrap_or(f64::NAN));
             vec![
-                format!("{name}: loss at step {step} {loss} nats"),
-                format!("{name}: loss at {step} {loss}"),
-                format!("loss at {step} {loss}"),
+                format!("{name}: loss {loss} nats at step {step}"),
+                format!("{name}: loss {loss} at {step}"),
+                format!("loss {loss} at {step}"),
             ]
         }
         None => vec![format!("{name}: loss")],
@@ -196,9 +196,9 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
         ]
     } else {
         vec![
-            format!("{name}: {which} in the steps that were split"),
-            format!("{which} in the steps that were split"),
-            "steps that were split".to_owned(),
+            format!("{name}: {which} in the steps split by class"),
+            format!("{which} in the steps split by class"),
+            "steps split by class".to_owned(),
             "split steps".to_owned(),
         ]
     };

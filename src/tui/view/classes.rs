@@ -46,7 +46,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let body = status::draw(area, frame);
     if app.model.header.classes.is_empty() {
-        let why = "The data of this run have no classes.";
+        let why = "This run's data set has no classes.";
         return sentence(body, why, frame);
     }
     let Some(cursor) = app.about_cursor(Topic::ClassLayers) else {
@@ -265,7 +265,7 @@ impl Table<'_> {
         vec![
             row("sum", by_class.clone(), false),
             row("LCA", layers.clone(), false),
-            row("off", off.collect(), true),
+            row("difference", off.collect(), true),
         ]
     }
 
@@ -359,10 +359,10 @@ fn title(steps: &Range<u64>, binned: &Binned) -> Vec<String> {
     match all {
         1 => vec![format!("LCA at {range}, nats"), range],
         _ if known < all => vec![
-            format!("LCA in {known} of the {range}, nats"),
+            format!("LCA in {known} of {range}, nats"),
             format!("{known} of {range}"),
         ],
-        _ => vec![format!("LCA in the {range}, nats"), range],
+        _ => vec![format!("LCA in {range}, nats"), range],
     }
 }
 
@@ -386,7 +386,7 @@ mod tests {
         let (sum, lca, off) = (
             row(&screen, "sum"),
             row(&screen, "LCA  "),
-            row(&screen, "off"),
+            row(&screen, "difference"),
         );
         assert_eq!((sum.len(), lca.len(), off.len()), (10, 10, 10), "{screen}");
         let at = |layer: usize| run.layer(29, layer);
@@ -403,7 +403,7 @@ mod tests {
         assert!(is_about(read(sum[9]), window), "{screen}");
         assert!(read(off[9]).abs() < 1e-7, "{screen}");
         let words = row(&screen, "class 1");
-        let loss = format!("class 1: loss at step 29 {:.5} nats", run.class_loss[30][1]);
+        let loss = format!("class 1: loss {:.5} nats at step 29", run.class_loss[30][1]);
         assert!(screen.contains(&loss), "{loss}: {screen}");
         let of_class: f64 = run.by_class[29][1].iter().sum();
         assert!(is_about(read(words[2]), of_class), "{screen}");
@@ -442,12 +442,12 @@ mod tests {
         let mut run = run(RunShape::default());
         run.act(&[Action::Move(-10)]);
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("class 0: loss at step 29 "), "{screen}");
+        assert!(screen.contains(" nats at step 29 "), "{screen}");
         run.act(&[Action::Move(-3)]);
         let screen = text(&run.app, 120, 40, &theme());
-        assert!(!screen.contains("loss at step"), "not known yet: {screen}");
+        assert!(!screen.contains(" nats at step"), "not known yet: {screen}");
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("class 0: loss at step 26 "), "{screen}");
+        assert!(screen.contains(" nats at step 26 "), "{screen}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Two runs on one axis, and their difference by layer: the second run's LCA minus the first's.
 //!
 //! ```text
-//!  A a.h5 400 steps   B b.h5 200 steps   B-A: below 0 the second lowers the loss more
+//!  A a.h5 400 steps   B b.h5 200 steps   B-A < 0: B lowers the loss more
 //!  step 120  loss in nats: A 0.31201  B 0.35410  B-A +0.0421
 //!  loss of both                            │ LCA of the selected layer in both
-//!  layer    B-A in nats, steps 0-199         A window  B window   B-A    at 120   whole
+//!  layer    B-A in nats, steps 0-199           A view    B view   B-A    at 120   whole
 //!  fc1      ▒▒░░''░░▒▒                     -0.812    -0.750  +0.062  +1.2e-5  +0.081
 //!  fc9      only in A                      -0.2
 //!  sum LCA                                 -1.327    -1.200  +0.127
@@ -80,9 +80,9 @@ fn runs(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
         parts.push((1, "the same run twice".to_owned()));
     } else if first.header.network != second.header.network {
         let (a, b) = (&first.header.network, &second.header.network);
-        parts.push((1, format!("networks {a} and {b}")));
+        parts.push((1, format!("different networks: {a} and {b}")));
     }
-    parts.push((2, "B-A below 0: B lowers the loss more".to_owned()));
+    parts.push((2, "B-A < 0: B lowers the loss more".to_owned()));
     let trouble = second.message();
     if !trouble.is_empty() {
         parts.insert(0, (0, format!("B: {trouble}")));
@@ -105,7 +105,7 @@ fn runs(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
 fn losses_at_cursor(comparison: &Comparison, theme: &Theme) -> Line<'static> {
     let Comparison { first, second, .. } = comparison;
     let Some(step) = comparison.cursor() else {
-        return Line::styled(" A has no step yet", theme.dim);
+        return Line::styled(" A has no steps yet", theme.dim);
     };
     let loss = |run: &RunModel| {
         let entry = run.timeline.entry(step).filter(|entry| entry.steps() == 1);
@@ -124,7 +124,7 @@ fn losses_at_cursor(comparison: &Comparison, theme: &Theme) -> Line<'static> {
         spans.push(Span::styled(difference.trim_start().to_owned(), style));
     }
     if first.header.allocated_examples() != second.header.allocated_examples() {
-        spans.push(Span::styled("  other examples", theme.warning));
+        spans.push(Span::styled("  different examples", theme.warning));
     }
     let end = second.timeline.end();
     if step >= end {
@@ -202,7 +202,7 @@ fn draw_charts(
     let left = title(left, " training loss".to_owned(), buf);
     chart(left, buf, None);
     let name = elided(name, usize::from(half / 2), theme);
-    let right = title(right, format!(" LCA of {name}, a step"), buf);
+    let right = title(right, format!(" LCA of {name} per step"), buf);
     chart(right, buf, Some(pairs.second(layer)));
 }
 
@@ -260,8 +260,8 @@ impl<'a> Table<'a> {
         };
         let (first, second, difference) = (Of::First, Of::Second, Of::Difference);
         let mut columns = vec![
-            column("A window", first, &common),
-            column("B window", second, &common),
+            column("A view", first, &common),
+            column("B view", second, &common),
             column("B-A", difference, &common),
             column(&at, difference, &step),
             column("B-A whole", difference, &all),
@@ -449,7 +449,7 @@ impl<'a> Table<'a> {
             params(first, a) != params(second, b)
         });
         if resized {
-            let text = "* another number of parameters";
+            let text = "* different number of parameters";
             self.put(buf, y, self.map, text, self.theme.dim);
         }
     }
@@ -596,9 +596,9 @@ mod tests {
         };
         let other = compared(app(2, &[-0.1]), app_of(of_few, &[-0.2]));
         for screen in [(80, 24), (200, 60)].map(|(w, h)| text(&other, w, h, &theme())) {
-            assert!(screen.contains("  other examples\n"), "{screen}");
+            assert!(screen.contains("  different examples\n"), "{screen}");
         }
-        assert!(!text(&same, 200, 60, &theme()).contains("other examples"));
+        assert!(!text(&same, 200, 60, &theme()).contains("different examples"));
     }
 
     #[test]

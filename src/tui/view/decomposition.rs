@@ -344,8 +344,8 @@ impl<'a> Decomposition<'a> {
 /// The number of steps in a column, in words.
 fn each(spread: &Spread<'_>) -> String {
     match spread.widest() {
-        0 | 1 => "a step a column".to_owned(),
-        steps => format!("{steps} steps a column"),
+        0 | 1 => "1 step per column".to_owned(),
+        steps => format!("{steps} steps per column"),
     }
 }
 

@@ -3,10 +3,10 @@
 //! ```text
 //!  step 412  loss 0.53121  …
 //!  allocations in the steps 0-411, all layers            all layers       fc2
-//!      param-steps│   ▂▅▇▆▃│▃▆▇▄▂                   in the window
+//!      param-steps│   ▂▅▇▆▃│▃▆▇▄▂                   in view
 //!               1e6┤ ▁▃███▇│▇██▅▂▁                   help              50.8%     50.1%
-//!                  └-1e-6───┴0────1e-6── nats         zero               3.1%      0.2%
-//!  help, zero and hurt in percent of the parameters   hurt              46.1%     49.7%
+//!                  └-1e-6───┴0────1e-6── nats         idle               3.1%      0.2%
+//!  share of parameters that help, hurt and are idle   hurt              46.1%     49.7%
 //!      %│───help────────── 50 %                      kurtosis          1.2e3       310
 //!  parameters by how often they helped in 400 steps   tail index         1.41      1.80
 //!        │      ▂▇▅▁│50 %                            after 400 steps
@@ -211,15 +211,15 @@ fn help(area: Rect, view: &View<'_>, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let whose = whose(app);
     let titles = [
-        format!("parameters in percent, {whose}"),
-        format!("percent, {whose}"),
-        "percent".to_owned(),
+        format!("share of parameters, {whose}"),
+        format!("share, {whose}"),
+        "share".to_owned(),
         "%".to_owned(),
     ];
     let styles = [
         ("help", pen(theme.help, '=')),
         ("hurt", pen(theme.hurt, '#')),
-        ("zero", pen(theme.neutral, '.')),
+        ("idle", pen(theme.neutral, '.')),
     ];
     let marked = theme.needs_marks(styles.len());
     let entries = styles.map(|(name, pen)| Entry {
@@ -367,7 +367,7 @@ mod tests {
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
         };
         // The first is of the steps in view; the charts' titles contain the word too.
-        let table = screen.split_once("window, steps 0-39").unwrap().1;
+        let table = screen.split_once("in view, steps 0-39").unwrap().1;
         let help = pair(table, "help ");
         assert!((help[0] - 100.0 * share(0..60)).abs() < 0.06, "{screen}");
         assert!(
@@ -384,14 +384,14 @@ mod tests {
             .collect();
         let sides = concentration(&totals);
         assert!(
-            (pair(&screen, "Gini helping")[1] - sides.helping.gini).abs() < 6e-4,
+            (pair(&screen, "Gini (help)")[1] - sides.helping.gini).abs() < 6e-4,
             "{screen}"
         );
         assert!(
-            (pair(&screen, "Gini hurting")[1] - sides.hurting.gini).abs() < 6e-4,
+            (pair(&screen, "Gini (hurt)")[1] - sides.hurting.gini).abs() < 6e-4,
             "{screen}"
         );
-        let ninety = pair(&screen, "90% of it from")[1];
+        let ninety = pair(&screen, "params for 90%")[1];
         assert!(
             (ninety - 100.0 * sides.helping.ninety).abs() < 0.06,
             "{screen}"
@@ -439,16 +439,16 @@ mod tests {
             let word = words.and_then(|words| words.split_whitespace().next());
             word.unwrap_or_default().to_owned()
         };
-        for name in ["kurtosis, about", "helped, mean"] {
+        for name in ["kurtosis approx", "helped (mean)"] {
             assert_ne!(first(&known, name), "-", "{known}");
         }
         // No answer has arrived yet.
         run.act(&[Action::ZoomIn, Action::Home]);
         let screen = crate::tui::view::testing::text(&run.app, 140, 50, &theme());
-        for name in ["kurtosis, about", "tail, helping", "helped, mean"] {
+        for name in ["kurtosis approx", "tail (help)", "helped (mean)"] {
             assert_eq!(first(&screen, name), "-", "{name}: {screen}");
         }
-        assert_ne!(first(&screen, "help of movers"), "-", "the stream has it");
+        assert_ne!(first(&screen, "help of active"), "-", "the stream has it");
     }
 
     /// While a live run continues, all numbers of the steps in view cover the same steps, which are named.
@@ -470,7 +470,7 @@ mod tests {
         live.model.queries.take(about, Answer::Histogram(histogram));
         let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
         let before = text(&live);
-        assert!(before.contains("window, steps 0-19"), "{before}");
+        assert!(before.contains("in view, steps 0-19"), "{before}");
         live.event(crate::feed::FeedEvent::Steps(
             run.reader.steps(20..30).unwrap(),
         ));
@@ -557,10 +557,10 @@ mod tests {
         for theme in [plain(), theme()] {
             let screen = run.text(60, 16, &theme);
             for number in [
-                "Gini helping",
-                "top 1% has",
-                "90% of it from",
-                "numbers more",
+                "Gini (help)",
+                "top 1% (help)",
+                "params for 90%",
+                "more rows",
             ] {
                 assert!(screen.contains(number), "{number}: {screen}");
             }
@@ -572,11 +572,11 @@ mod tests {
             run.act(&[Action::Focus; 4]);
             let screen = run.text(60, 16, &theme);
             for number in [
-                "kurtosis, about",
+                "kurtosis approx",
                 "tail index",
-                "helped, mean",
-                "zero",
-                "top 1% of hurt",
+                "helped (mean)",
+                "idle",
+                "top 1% (hurt)",
             ] {
                 assert!(screen.contains(number), "{number}: {screen}");
             }
@@ -584,7 +584,7 @@ mod tests {
         }
         let screen = run.text(80, 24, &plain());
         assert!(screen.contains("= help <0  # hurt >0"), "{screen}");
-        assert!(screen.contains("= help  # hurt  . zero"), "{screen}");
+        assert!(screen.contains("= help  # hurt  . idle"), "{screen}");
     }
 
     #[test]
@@ -606,6 +606,6 @@ mod tests {
         }
         run.act(&[Action::Home]);
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("no snapshot of the parameters"), "{screen}");
+        assert!(screen.contains("no totals of the parameters"), "{screen}");
     }
 }

@@ -48,14 +48,14 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
         (1, hurt),
         (
             4,
-            row("help of movers", window.map(|sums| share(of_movers(&sums)))),
+            row("help of active", window.map(|sums| share(of_movers(&sums)))),
         ),
         (
             3,
-            row("kurtosis, about", of_octaves(&|it| it.excess_kurtosis())),
+            row("kurtosis approx", of_octaves(&|it| it.excess_kurtosis())),
         ),
-        (4, row("tail, helping", tail(Sign::Helping))),
-        (4, row("tail, hurting", tail(Sign::Hurting))),
+        (4, row("tail (help)", tail(Sign::Helping))),
+        (4, row("tail (hurt)", tail(Sign::Hurting))),
     ];
     let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.nav.layer)]);
     let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
@@ -69,17 +69,17 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
                 of(|it| (it.params.to_string(), Style::default())),
             ),
         ),
-        (3, row("helped, mean", of(|it| share(it.mean_helped)))),
-        (0, row("Gini helping", of(|it| gini(it.helping.gini)))),
-        (0, row("top 1% has", of(|it| share(it.helping.top)))),
-        (1, row("90% of it from", of(|it| share(it.helping.ninety)))),
-        (1, row("Gini hurting", of(|it| gini(it.hurting.gini)))),
-        (2, row("top 1% of hurt", of(|it| share(it.hurting.top)))),
+        (3, row("helped (mean)", of(|it| share(it.mean_helped)))),
+        (0, row("Gini (help)", of(|it| gini(it.helping.gini)))),
+        (0, row("top 1% (help)", of(|it| share(it.helping.top)))),
+        (1, row("params for 90%", of(|it| share(it.helping.ninety)))),
+        (1, row("Gini (hurt)", of(|it| gini(it.hurting.gini)))),
+        (2, row("top 1% (hurt)", of(|it| share(it.hurting.top)))),
         (4, row("kurtosis", of(|it| figure(Some(it.kurtosis))))),
         (4, row("tail index", of(|it| figure(it.tail_index)))),
     ];
     let at = match view.at.len() {
-        0 => "no step yet".to_owned(),
+        0 => "no steps yet".to_owned(),
         _ => words::steps(&view.at.steps()),
     };
     let after = match found[0] {
@@ -102,7 +102,7 @@ fn shares(both: [GroupSums; 2]) -> [Row; 3] {
     let zero = |sums: &GroupSums| 1.0 - sums.help_share() - sums.hurt_share();
     [
         row("help", both.map(|sums| share(sums.help_share()))),
-        row("zero", both.map(|sums| share(zero(&sums)))),
+        row("idle", both.map(|sums| share(zero(&sums)))),
         row("hurt", both.map(|sums| share(sums.hurt_share()))),
     ]
 }
@@ -134,7 +134,7 @@ pub fn beside(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame)
     let (rows, left_out) = chosen((0..=5).rev().find(fits).unwrap_or(0));
     let mut sheet = sheet("", rows, app, theme);
     if left_out > 0 {
-        let text = format!("f: {left_out} numbers more");
+        let text = format!("f: {left_out} more rows");
         sheet.closing.push(part(&text, theme));
     }
     sheet.draw(area, frame);
@@ -196,7 +196,7 @@ fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
             ([format!("in {name}"), name], steps)
         }
         _ => {
-            let name = view.window_title("window");
+            let name = view.window_title("in view");
             let steps = words::steps(&view.window.steps());
             ([format!("{name}, {steps}"), name], view.window.clone())
         }

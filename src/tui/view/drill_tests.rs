@@ -170,7 +170,7 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
         "fc.weight",
         "fc.bias",
         "unit 2",
-        "every 10.0 steps",
+        "sign flip every 10.0 steps",
         "helped in 52.5% of steps",
         "sum of units",
         "running sums",
@@ -179,7 +179,7 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
     }
     app.act(Action::Select(2));
     let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
-    assert!(screen.contains(" unit 2  window"), "{screen}");
+    assert!(screen.contains(" unit 2  in view"), "{screen}");
     command(&mut app, "layer none");
     let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
     assert!(screen.contains("no units"), "{screen}");
@@ -250,7 +250,7 @@ fn numbers_at_the_cursor_belong_to_its_step() {
         let numbers: Vec<&str> = weight.split_whitespace().rev().take(4).collect();
         assert_eq!(numbers[3], "-", "{weight}");
         assert_ne!(numbers[2], "-", "the window is the same: {weight}");
-        let unit = rows.iter().find(|row| row.contains("  window -")).unwrap();
+        let unit = rows.iter().find(|row| row.contains("  in view -")).unwrap();
         assert!(unit.contains("  cursor -  "), "{unit}");
         assert!(!known.contains("  cursor -  "), "{known}");
         let again = text(&mut app, (120, 40), &braille(), (-1e-3, true));
@@ -305,7 +305,7 @@ fn a_unit_shows_its_list_its_pictures_and_its_bias() {
         "785 parameters",
         "over the first 40 steps",
         "*weight [0, 0]",
-        "the input, 1×28×28",
+        "input, 1×28×28",
         "weights after 40 steps",
         "-2.00e-3",
         "bias",
@@ -358,7 +358,7 @@ fn command_errors_list_the_choices() {
     );
     command(&mut app, "param 999999");
     assert!(
-        app.overlays.notice().contains("numbered from 0"),
+        app.overlays.notice().contains("has parameters 0"),
         "{}",
         app.overlays.notice()
     );

@@ -1,12 +1,12 @@
-//! The overlay that lists lints, events and bookmarks.
+//! The overlay that lists warnings, events and bookmarks.
 //!
 //! ```text
-//! ┌ Events and lints, steps 0-411 ──────────────────────────────┐
-//! │ ! residual above 0.001 nats in 3 of the last 200 steps: try …│   lints, the worst first
+//! ┌ Events and warnings, steps 0-411 ───────────────────────────┐
+//! │ ! residual above 0.001 nats in 3 of the last 200 steps: try …│   warnings, the worst first
 //! │ ^ step 310: the loss rose by 0.214 nats                      │   events and bookmarks, the
-//! │ s step 207: 9 layers learned most together                   │   newest first
+//! │ s step 207: 9 layers share a moment of learning              │   newest first
 //! │ 4 residual, 0 not finite, 1 loss spike, 12 synchronised      │
-//! │ Enter goes there. Any other key closes this.                 │
+//! │ Enter goes to the step. Any other key closes the list.        │
 //! └──────────────────────────────────────────────────────────────┘
 //! ```
 
@@ -35,7 +35,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         .collect();
     if listed.is_empty() {
         let text = match app.happened() {
-            Some(_) => "nothing has happened that would need a look",
+            Some(_) => "no events or warnings",
             None => either(theme, "reading …", "reading ..."),
         };
         lines.push(Line::styled(text, theme.dim));
@@ -43,13 +43,13 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let counts = app.happened().map(counted).unwrap_or_default();
     lines.push(Line::styled(elided(&counts, room, theme), theme.dim));
     lines.push(Line::styled(
-        "Enter goes there. Any other key closes this.",
+        "Enter goes to the step. Any other key closes the list.",
         theme.dim,
     ));
     let steps = app.happened().map_or(0, |happened| happened.steps);
     let title = match steps.checked_sub(1) {
-        Some(last) => format!(" Events and lints, steps 0-{last} "),
-        None => " Events and lints ".to_owned(),
+        Some(last) => format!(" Events and warnings, steps 0-{last} "),
+        None => " Events and warnings ".to_owned(),
     };
     popup(area, frame, &title, Text::from(lines));
 }
@@ -104,7 +104,10 @@ mod tests {
         run.act(&[Action::Bookmark, Action::Events]);
         let screen = run.text(120, 40, &plain());
         assert!(screen.is_ascii(), "{screen}");
-        assert!(screen.contains("Events and lints, steps 0-119"), "{screen}");
+        assert!(
+            screen.contains("Events and warnings, steps 0-119"),
+            "{screen}"
+        );
         assert!(screen.contains("m step 119: bookmark"), "{screen}");
         assert!(screen.contains(" synchronised"), "{screen}");
         let count = run.app.marks().len();

@@ -24,11 +24,11 @@ pub fn head(model: &RunModel) -> Vec<(u8, String)> {
         ),
         (2, format!("seed {}", header.seed)),
         (4, header.producer.clone()),
-        (3, format!("begun {}", header.created)),
+        (3, format!("started {}", header.created)),
     ];
     if let Some(n) = header.allocated_examples() {
         let all = header.train_index.len();
-        parts.insert(1, (0, format!("loss of {n} of {all} training examples")));
+        parts.insert(1, (0, format!("loss on {n} of {all} training examples")));
     }
     parts
 }
@@ -52,8 +52,8 @@ pub fn pairs(model: &RunModel, known: Option<&RunFacts>) -> Vec<Fact> {
             ),
             // A replay has no current speed.
             None => (
-                "trained",
-                vec![format!("at {}", numbers::speed(average.steps))],
+                "speed",
+                vec![format!("{} on average", numbers::speed(average.steps))],
             ),
         });
     }
@@ -65,10 +65,10 @@ pub fn pairs(model: &RunModel, known: Option<&RunFacts>) -> Vec<Fact> {
         let waited = stats.waited.as_secs_f64();
         // The queue, and how long the training waited for the disk.
         let lag = vec![
-            format!("{} of {} wait", stats.queued, stats.room),
-            format!("{waited:.1} s waited"),
+            format!("{}/{}", stats.queued, stats.room),
+            format!("waited {waited:.1} s"),
         ];
-        pairs.push(("recorder", lag));
+        pairs.push(("write queue", lag));
     }
     if let Some(known) = known {
         pairs.extend(checkpoint(model, known));
@@ -77,7 +77,10 @@ pub fn pairs(model: &RunModel, known: Option<&RunFacts>) -> Vec<Fact> {
     if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
-        pairs.push(("ends in", vec![duration(seconds), format!("{left} steps")]));
+        pairs.push((
+            "time left",
+            vec![format!("{} ({left} steps)", duration(seconds))],
+        ));
     }
     pairs
 }
@@ -87,10 +90,10 @@ fn gradients(model: &RunModel, rate: Option<&Rate>) -> Option<Fact> {
     let all = model.timeline.whole();
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
-    let mut said = vec![format!("{each:.2} a step")];
+    let mut said = vec![format!("{each:.2} per step")];
     // For a slow training, the speed in steps says enough.
     let fast = rate.filter(|rate| rate.gradients >= 0.95);
-    said.extend(fast.map(|rate| format!("{:.1} a second", rate.gradients)));
+    said.extend(fast.map(|rate| format!("{:.1} per second", rate.gradients)));
     (steps > 0).then_some(("gradients", said))
 }
 
@@ -98,7 +101,7 @@ fn file(known: &RunFacts) -> Vec<String> {
     let size = bytes(known.bytes);
     match known.bytes.checked_div(known.committed) {
         None => vec![size],
-        Some(each) => vec![size, format!("{} a step", bytes(each))],
+        Some(each) => vec![size, format!("{} per step", bytes(each))],
     }
 }
 

@@ -78,7 +78,7 @@ const ORDER: [&str; 17] = [
     "quit",
     "compare",
     "screen",
-    "into",
+    "open",
     "back",
     "freeze",
     "step",

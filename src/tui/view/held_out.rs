@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
-//!                      cursor                     window      steps that help         all
-//!  layer      train  held-out      train  held-out    differ  only tr  only ho   train …
+//!                      cursor                    in view     helps only, steps    whole run
+//!  layer      train  held-out      train  held-out      diff    train held-out   train …
 //!  fc1      -1.2e-3   -1.0e-3     -0.812    -0.731    +0.081     4     7
 //!  ! fc2    -3.1e-4   +2.2e-5     -0.211    +0.013    +0.224    61    12
 //!  sum LCA  …
@@ -12,8 +12,8 @@
 //!  fc2: LCA summed since step 0                       ─ train ─ held-out
 //! ```
 //!
-//! A `!` marks a layer that helps one loss and hurts the other over the steps in view. `only tr` counts the steps in
-//! view in which it helped only the training loss, `only ho` those in which it helped only the held-out loss.
+//! A `!` marks a layer that helps one loss and hurts the other over the steps in view. `helps only` counts the
+//! steps in view in which it helped only the training loss, or only the held-out loss.
 
 use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
@@ -37,8 +37,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
     let body = status::draw(area, frame);
     if !app.model.header.held_out_lca {
-        let why = "This run allocates the training loss alone. Train with --lca-test, and this screen \
-                   shows what each layer does to the held-out loss.";
+        let why = "This run allocates only the training loss. Train with --lca-test to see here \
+                   what each layer does to the held-out loss.";
         return sentence(body, why, frame);
     }
     let view = View::of(app);
@@ -173,15 +173,15 @@ fn closing(
 fn groups(view: &View<'_>) -> Vec<(String, usize)> {
     vec![
         (view.cursor_title(), 2),
-        (view.window_title("window"), 3),
-        ("steps that help".to_owned(), 2),
-        (view.all_title("all"), 3),
+        (view.window_title("in view"), 3),
+        ("helps only, steps".to_owned(), 2),
+        (view.all_title("whole run"), 3),
     ]
 }
 
 fn columns() -> Vec<(String, u16)> {
-    let pair = [("train", NUMBER), ("held-out", NUMBER), ("differ", NUMBER)];
-    let counts = [("only tr", NUMBER), ("only ho", NUMBER)];
+    let pair = [("train", NUMBER), ("held-out", NUMBER), ("diff", NUMBER)];
+    let counts = [("train", NUMBER), ("held-out", NUMBER)];
     let all = pair[..2].iter().chain(&pair).chain(&counts).chain(&pair);
     all.map(|(name, width)| ((*name).to_owned(), *width))
         .collect()

@@ -17,7 +17,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 }
 
 /// The heading of the keys that do nothing here.
-pub const ELSEWHERE: &str = "not here, but on other screens or in other runs";
+pub const ELSEWHERE: &str = "on other screens or in other runs";
 
 /// Draws the list of commands for the `:` prompt.
 pub fn draw_commands(area: Rect, frame: &mut Frame) {
@@ -42,21 +42,27 @@ fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'stati
     lines.push(Line::raw(""));
     let plain = Style::default();
     for (text, style) in [
-        ("LCA < 0 helps: it lowered the loss.", theme.help),
-        ("LCA > 0 hurts: it raised it.", theme.hurt),
         (
-            "share: of all LCA so far. help: parameters with LCA < 0, in the window.",
+            "Loss Change Allocation (LCA) < 0 helps: it lowered the loss.",
+            theme.help,
+        ),
+        (
+            "LCA > 0 hurts: it raised the loss. LCA = 0: idle.",
+            theme.hurt,
+        ),
+        (
+            "in view: over the steps on screen. whole: over the whole run. share: of the whole run's LCA. help, hurt: share of parameters, in view.",
             plain,
         ),
         (
-            "every, grad: steps from one change of sign to the next: movement, gradient.",
+            "flip N: sign flip of updates every N steps, in view. g flip: of gradients.",
             plain,
         ),
         (
-            "Sums close: LCA of all layers + residual = change of the loss.",
+            "Sums close: LCA of all layers + residual = change in loss.",
             plain,
         ),
-        ("Any other key closes this.", theme.dim),
+        ("Any other key closes the help.", theme.dim),
     ] {
         let pieces = wrapped(text, room(width)).into_iter();
         lines.extend(pieces.map(|piece| Line::styled(piece, style)));
@@ -74,7 +80,7 @@ fn commands(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     let row =
         |name: &str, help: &str| entry(width, (name, 16), (theme.key, Style::default()), help);
     let mut lines = row("1234", "go to a step");
-    lines.extend(row("oscillation", "a screen, by its name"));
+    lines.extend(row("oscillation", "go to a screen by its name"));
     for command in COMMANDS {
         let name = format!("{} {}", command.name, command.arguments);
         lines.extend(row(name.trim_end(), command.help));
@@ -82,8 +88,8 @@ fn commands(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     lines.push(Line::raw(""));
     let keys = either(
         theme,
-        "Tab completes, ↑ ↓ recall. Any other key closes this.",
-        "Tab completes, up and down recall. Any other key closes this.",
+        "Tab completes, ↑ ↓ recall. Any other key closes the list.",
+        "Tab completes, up and down recall. Any other key closes the list.",
     );
     let pieces = wrapped(keys, room(width)).into_iter();
     lines.extend(pieces.map(|piece| Line::styled(piece, theme.dim)));

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!  fc1  linear, 78500 parameters, 100 units
-//!  tensor       LCA in nats, steps 0-411        at 410   window      all of layer
+//!  tensor       LCA in nats, steps 0-411        at 410  in view    whole of layer
 //!  fc1.weight   ⠤⠤⣤⣤⡤⠤⠤⠤⠤                      -1.2e-3   -0.812   -0.812   99.1%
 //!  fc1.bias     ⠤⠤⠤⠤⡤⠤⠤⠤⠤                      -1.1e-5   -0.007   -0.007    0.9%
 //!  4 others                                        the sum of those without a row
 //!  units × steps, helps most first
 //!   unit 17│▓▓▒▒░░  ''++
 //!   unit 3 ▸▓▒▒░░░    ''
-//!  unit 3  window -0.0123  at 410 -1.2e-5  helped in 52.1% of steps  crosses zero every 6.7 steps
+//!  unit 3  in view -0.0123  at 410 -1.2e-5  helped in 52.1% of steps  sign flip every 6.7 steps
 //!  sum of units -0.812, layer -0.812; residual of these steps +1.2e-5 belongs to no layer
 //! ```
 
@@ -116,7 +116,7 @@ fn of_all<'a>(rank: u8, topic: Topic, frame: &mut Frame<'a>) -> Sums<'a> {
     let title = match of.map(|of| of.steps().end).filter(|&end| end != all) {
         Some(end) if end <= 100_000 => format!("to {}", end - 1),
         Some(end) => (end - 1).to_string(),
-        None => "all".to_owned(),
+        None => "whole".to_owned(),
     };
     Sums { title, of }
 }
@@ -156,7 +156,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
             draw_lines(parts.lines, frame, index, units, unit_sums);
         }
         Some((_, Answer::Unknown(why))) => sentence(parts.map, why, frame),
-        _ => sentence(parts.map, "reading the units …", frame),
+        _ => sentence(parts.map, "reading units …", frame),
     }
 }
 
@@ -197,7 +197,7 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
         let steps = worded(&steps, usize::from(bars.width) - 1, theme);
         put(bars, buf, Line::styled(steps, theme.header));
     }
-    let titles = [(3, &*at.title), (2, "window"), (1, &*all.title)];
+    let titles = [(3, &*at.title), (2, "in view"), (1, &*all.title)];
     for (from_right, title) in titles.into_iter().chain([(0, "of layer")]) {
         put_column(head, buf, from_right, title, theme.header);
     }
@@ -247,7 +247,7 @@ fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
     let (app, theme) = (frame.app, frame.theme);
     let times = either(theme, "×", "x");
     let order = match app.nav.sort {
-        Sort::Order => "in the network's order".to_owned(),
+        Sort::Order => "in network order".to_owned(),
         sort => format!("{} first", sort.name()),
     };
     let steps = words::steps(&units.steps());
@@ -322,7 +322,7 @@ fn draw_lines(
                     theme.selected,
                 )],
             ),
-            (0, vec![Span::raw("  window "), lca(theme, group.total)]),
+            (0, vec![Span::raw("  in view "), lca(theme, group.total)]),
         ];
         let at = of.and_then(|it| it.groups.get(app.nav.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
@@ -330,7 +330,7 @@ fn draw_lines(
         parts.push((1, vec![title, lca(theme, total)]));
         let helped = percent(share(group.helped));
         let helped = format!("  helped in {} of steps", helped.trim());
-        let crosses = often("crosses zero", 1.0 / share(group.crossings));
+        let crosses = often("sign flip", 1.0 / share(group.crossings));
         parts.push((2, vec![Span::raw(helped)]));
         parts.push((3, vec![Span::raw(format!("  {crosses}"))]));
         frame.render(cells::fitting(parts, area.width), row(area, 0));
@@ -343,10 +343,10 @@ fn draw_lines(
         let (gap, residual) = (number(sum - whole), number(stretch.residual()));
         parts.push((0, vec![Span::raw(", layer "), lca(theme, whole)]));
         for (rank, text) in [
-            (2, format!(", apart by {}", gap.trim())),
-            (4, ": units are in f32".to_owned()),
+            (2, format!(", rounding difference {}", gap.trim())),
+            (4, " (float32)".to_owned()),
             (1, format!("; residual {}", residual.trim())),
-            (3, " belongs to no layer".to_owned()),
+            (3, " (belongs to no layer)".to_owned()),
         ] {
             parts.push((rank, vec![Span::styled(text, theme.dim)]));
         }

@@ -1,7 +1,7 @@
 //! The table of layers, with its closing rows.
 //!
 //! ```text
-//!  layer    LCA over steps 0-411     cursor   window     all   share    help  every
+//!  layer    LCA over steps 0-411     cursor  in view   whole   share    help   flip
 //!  fc1      ⠤⠤⣤⣤⡤⠤⠤⠤⠤⠤⠤⠤ ⠤⠤     -1.2e-3   -0.812   -0.812   61.2%  50.8%   6.7
 //!  fc2      …
 //!  sum      …                         -2.0e-3   -1.327   -1.327         50.9%   6.5
@@ -194,18 +194,22 @@ impl<'a> Table<'a> {
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
         let steps = self.view.window.steps();
-        let bars = match steps.end.checked_sub(1) {
-            Some(last) if columns.bars.width >= 30 => {
-                format!("LCA in nats, steps {}-{last}", steps.start)
-            }
-            _ if columns.bars.width >= 12 => "LCA in nats".to_owned(),
-            _ => "LCA".to_owned(),
-        };
+        let mut bars = vec![
+            "LCA in nats".to_owned(),
+            "LCA".to_owned(),
+        ];
+        if let Some(last) = steps.end.checked_sub(1) {
+            let steps = format!("steps {}-{last}", steps.start);
+            bars.insert(0, format!("LCA in nats, {steps}"));
+            bars.insert(0, format!("Loss Change Allocation (LCA) in nats, {steps}"));
+        }
+        let room = usize::from(columns.bars.width).saturating_sub(1);
+        let bars = words::worded(&bars, room, theme);
         self.left(buf, area.y, columns.name, &name, theme.header);
         self.left(buf, area.y, columns.bars, &bars, theme.header);
         let cursor = self.view.cursor_title();
-        let window = self.view.window_title("window");
-        let all = self.view.all_title("all");
+        let window = self.view.window_title("in view");
+        let all = self.view.all_title("whole");
         // The column that the list is sorted by.
         let sorted = match self.app.nav.sort {
             Sort::Order => Rect::ZERO,
@@ -220,8 +224,8 @@ impl<'a> Table<'a> {
             (columns.share, "share"),
             (columns.help, "help"),
             (columns.hurt, "hurt"),
-            (columns.flips, "every"),
-            (columns.gradient, "grad"),
+            (columns.flips, "flip"),
+            (columns.gradient, "g flip"),
         ] {
             if column == sorted {
                 let title = format!("{}{title}", either(theme, "▾", "v"));
@@ -326,7 +330,7 @@ impl<'a> Table<'a> {
         if each.is_finite() && columns.bars.width > 24 {
             let mut parts = vec![
                 (2, app.model.header.integrator.clone()),
-                (1, format!("{each:.2} gradients a step")),
+                (1, format!("{each:.2} gradients per step")),
             ];
             // Say so if steps were merged: the file has single steps.
             let coarsest = self.view.window.coarsest();

@@ -98,7 +98,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
 
 fn too_small(area: Rect, frame: &mut Frame) {
     let meanwhile = match frame.app.model.phase() {
-        Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
+        Phase::Live | Phase::Following | Phase::Pausing => " Training continues.",
         Phase::Paused => " Training is paused.",
         _ => "",
     };
@@ -158,7 +158,7 @@ mod tests {
             status,
             message: message.to_owned(),
         };
-        let goes_on = "this terminal has 30x10. Training goes on.";
+        let goes_on = "this terminal has 30x10. Training continues.";
         assert!(shown(Origin::Live, &[]).ends_with(goes_on));
         assert!(shown(Origin::Following, &[]).ends_with(goes_on));
         let paused = shown(Origin::Live, &[FeedEvent::Paused(true)]);
@@ -232,7 +232,7 @@ mod tests {
         exact.act(Action::Move(-102));
         let title = |screen| match screen {
             Screen::Decomposition => "since 96+",
-            _ => "window+",
+            _ => "in view+",
         };
         for screen in [
             Screen::Overview,
@@ -248,7 +248,7 @@ mod tests {
                 assert!(shown.contains(title(screen)), "{screen:?}: {shown}");
                 let shown = text(&exact, width, height, &theme());
                 assert!(
-                    !shown.contains(" st.") && !shown.contains("window+"),
+                    !shown.contains(" st.") && !shown.contains("in view+"),
                     "{shown}"
                 );
             }
@@ -314,7 +314,7 @@ mod tests {
         for group in crate::tui::keys::GROUPS {
             assert!(screen.contains(group.help), "{}\n{screen}", group.help);
         }
-        assert!(screen.contains("Any other key closes this"), "{screen}");
+        assert!(screen.contains("Any other key closes the help"), "{screen}");
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! The Oscillation screen: how the selected layer oscillates, and which layers it follows.
+//! The Oscillation screen: how the selected layer oscillates, and which layers it lags behind.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
-//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, gradients turn every 3.2 steps, …
-//!  sum of LCA changes sign every 12.0 steps, period 6.3 steps (r 0.41)
-//!  movement follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
-//!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients
+//!  fc2: sign flip of updates every 6.7 steps, of gradients every 9.1 steps, …
+//!  layer LCA: sign flip every 12.0 steps, period 6.3 steps (r = 0.41)
+//!  updates lag the negative gradient by 3 steps (r = 0.52), mean of 12 traced, momentum alone: 9.0 steps
+//!  LCA in 408-412: -1.2e-3 to +1.1e-4       behind   lag     r     flip    g flip
 //!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
 //!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
 //!     1 │⡇                                  fc3       -2 +0.31      8.0      10.3
 //!       └0────10────20 lag
-//!  movement (norm)  gradient (norm)  cosine of movement and -gradient
+//!  update (norm)  gradient (norm)  cosine of update and negative gradient
 //! ```
 //!
-//! A lag of +1 in the row of fc1 means that this layer's LCA follows fc1's one step later, with correlation c.
+//! A lag of +1 in the row of fc1 means that this layer's LCA follows fc1's one step later, with correlation r.
 //! [`crate::query::Oscillation`] defines each number.
 
 use std::ops::Range;
@@ -132,12 +132,16 @@ impl<'a> Screen<'a> {
         }
         let known = self.known;
         let (names, curve, unit) = match chart {
-            0 => (["LCA of the layer, nats a step", "LCA"], &known.lca, "nats"),
+            0 => (
+                ["layer LCA, nats per step", "LCA"],
+                &known.lca,
+                "nats",
+            ),
             1 => return self.autocorrelation(area, frame),
-            2 => (["movement, L2 norm", "movement"], &known.movement, "norm"),
+            2 => (["update, L2 norm", "update"], &known.movement, "norm"),
             3 => (["gradient, L2 norm", "gradient"], &known.gradient, "nats"),
             _ => (
-                ["cosine of movement and -gradient", "cosine"],
+                ["cosine of update and negative gradient", "cosine"],
                 &known.cosine,
                 "cos",
             ),
@@ -166,7 +170,7 @@ impl<'a> Screen<'a> {
             Vec::new()
         };
         let marked = self.theme.needs_marks(2);
-        let entries = [("a step", pen), ("mean", line)].map(|(name, pen)| Entry {
+        let entries = [("per step", pen), ("mean", line)].map(|(name, pen)| Entry {
             name,
             symbol: if marked { pen.mark } else { '─' },
             style: pen.style,
@@ -235,7 +239,7 @@ impl<'a> Screen<'a> {
         let Range { start, end } = self.known.tail;
         let last = end - start;
         let titles = [
-            format!("autocorrelation of its LCA, {last} steps"),
+            format!("autocorrelation of layer LCA, {last} steps"),
             format!("autocorrelation, {last} steps"),
             "autocorrelation".to_owned(),
         ];
@@ -305,17 +309,16 @@ impl<'a> Screen<'a> {
             }
         });
         // The lags come from the file's steps, the sign flips from the stream's.
-        let [updates, gradients] =
-            ["updates", "gradients"].map(|name| self.view.window_title(name));
+        let [updates, gradients] = ["flip", "g flip"].map(|name| self.view.window_title(name));
         let columns = [
             ("lag".to_owned(), 5),
-            ("c".to_owned(), 6),
+            ("r".to_owned(), 6),
             (updates, 9),
             (gradients, 11),
         ];
         Sheet {
             theme: self.theme,
-            title: "follows",
+            title: "behind",
             groups: Vec::new(),
             columns: columns.to_vec(),
             rows: rows.collect(),
@@ -376,22 +379,19 @@ mod tests {
             assert!(screen.is_ascii(), "{screen}");
             // 20 parameters, 2 update and 1 gradient flips a step.
             assert!(
-                screen.contains("fc1: updates turn every 10.0 steps"),
+                screen.contains("fc1: sign flip of updates every 10.0 steps"),
                 "{screen}"
             );
-            assert!(
-                screen.contains("gradients cross zero every 20.0 steps"),
-                "{screen}"
-            );
-            let own = row(&screen, "sum of LCA");
+            assert!(screen.contains("of gradients every 20.0 steps"), "{screen}");
+            let own = row(&screen, "layer LCA: sign flip");
             assert!(own.len() > 3, "{screen}");
-            assert!(screen.contains("not known of the traced") || screen.contains("no traced"));
+            assert!(screen.contains("unknown for the traced") || screen.contains("no traced"));
         }
         let screen = run.text(200, 60, &theme());
         for title in [
-            "LCA of the layer, nats a step, at 89: ",
+            "layer LCA, nats per step, at 89: ",
             "autocorrelation",
-            "movement",
+            "update, L2 norm",
             "cosine",
         ] {
             assert!(screen.contains(title), "{title}: {screen}");

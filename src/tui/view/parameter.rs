@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  parameter 9713, weight [12, 305] of fc1  traced at every step
-//!  total -1.2e-3 over the first 412 steps, helped in 50.9%, its movement turns every 6.7 steps, …
+//!  total -1.2e-3 over the first 412 steps, helped in 50.9%; update sign flip every 6.7 steps, …
 //!  value at the start of step 57: +0.0123
 //!   0.02┤⠈⢢⡀
 //!  full gradient at the start of step 57: -1.2e-4 nats
-//!  LCA in step 57: -1.2e-6 nats; in the window -1.2e-3, crosses zero every 4.1 steps
+//!  LCA in step 57: -1.2e-6 nats; -1.2e-3 in view, sign flip every 4.1 steps
 //! ```
 
 use ratatui::layout::Constraint::{Fill, Length};
@@ -72,7 +72,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let window = match window {
         Some((_, Answer::History(history))) => history,
         Some((_, Answer::Unknown(why))) => return sentence(below, why, frame),
-        _ => return sentence(below, "reading the parameter …", frame),
+        _ => return sentence(below, "reading parameter …", frame),
     };
     let curves = curves(app, theme, window, at);
     let advice = (!traced).then(|| advice(&curves));
@@ -111,8 +111,8 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -
     let parts = vec![
         (0, vec![Span::styled(name, theme.header)]),
         (1, dim(format!("  {traced}"))),
-        (2, dim(format!(", parameter {parameter} of the run"))),
-        (3, dim("; t: the next traced one".to_owned())),
+        (2, dim(format!("; parameter {parameter} of the run"))),
+        (3, dim("; t: next traced".to_owned())),
     ];
     cells::fitting(parts, width)
 }
@@ -127,7 +127,7 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
     let totals = known.and_then(|known| known.totals.as_ref());
     let (Some(at), Some(totals)) = (at, totals) else {
         return Line::styled(
-            " no totals yet: the file has them after every eighth of the run",
+            " no totals yet (written after each eighth of the run)",
             theme.dim,
         );
     };
@@ -143,15 +143,15 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
         (
             3,
             format!(
-                "; its movement {}",
-                often("turns", every(&totals.update_flips))
+                "; {}",
+                often("update sign flip", every(&totals.update_flips))
             ),
         ),
         (
             4,
             format!(
-                ", its gradient {}",
-                often("changes sign", every(&totals.gradient_flips))
+                ", {}",
+                often("gradient sign flip", every(&totals.gradient_flips))
             ),
         ),
     ];
@@ -165,11 +165,11 @@ fn advice(curves: &[Curve<'_>]) -> String {
     let seen = if curves.is_empty() {
         "Its steps were not recorded."
     } else {
-        "Only the steps that were recorded in full are shown, and no gradient."
+        "Only fully recorded steps are shown, without the gradient."
     };
     format!(
-        "{seen} Train with --trace N to have N parameters in every step, with --record-params N and \
-         --record-weights N to have all of them in every Nth."
+        "{seen} Train with --trace N to record N parameters at every step, or with --record-params N and \
+         --record-weights N to record all parameters at every Nth step."
     )
 }
 
@@ -193,7 +193,7 @@ fn curves<'a>(
             at: at.and_then(|it| it.value.as_ref()),
             scale: Scale::Linear,
             style: theme.train,
-            counts: vec![counted("turns", binned, |it| it.turns)],
+            counts: vec![counted("direction change", binned, |it| it.turns)],
         });
     }
     if let Some(binned) = &window.gradient {
@@ -204,7 +204,7 @@ fn curves<'a>(
             at: at.and_then(|it| it.gradient.as_ref()),
             scale: Scale::Linear,
             style: theme.held_out,
-            counts: vec![counted("crosses zero", binned, |it| it.crossings)],
+            counts: vec![counted("sign flip", binned, |it| it.crossings)],
         });
     }
     if let Some(binned) = &window.lca {
@@ -220,9 +220,9 @@ fn curves<'a>(
             scale: signed_scale(&app.nav, max),
             style: theme.accent,
             counts: [
-                Some(format!("{} in the window", total.trim())),
+                Some(format!("{} in view", total.trim())),
                 words::residual_at(app),
-                Some(counted("crosses zero", binned, |it| it.crossings)),
+                Some(counted("sign flip", binned, |it| it.crossings)),
             ]
             .into_iter()
             .flatten()
@@ -248,10 +248,7 @@ fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
             format!(" {}: not recorded", words::steps(&steps)),
             theme.dim,
         )],
-        None => vec![Span::styled(
-            " the step at the cursor: not known",
-            theme.dim,
-        )],
+        None => vec![Span::styled(" the step at the cursor: unknown", theme.dim)],
     };
     let counted = curve.binned.groups.first().map_or(0, |it| it.steps);
     let all = curve.binned.steps();

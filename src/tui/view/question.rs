@@ -16,8 +16,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         ])
     };
     let left = app.model.steps_left();
-    let question = Line::raw(format!("The training has {left} steps to go."));
-    let stop = "stop it after this step";
+    let question = Line::raw(format!("The training has {left} steps left."));
+    let stop = "stop after this step";
     let answers = match app.overlays.open {
         Some(Overlay::AskLeave) => [
             answer("l q", "leave it running".to_owned()),

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
-//!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4 nats, mean 1.1e-5
-//!  speed      7.6 steps/s, 7.5 on average       above      0 of 200 steps, tol. 0.001
-//!  gradients  2.00 a step, 15.2 a second        segments   2: 196   4: 4
-//!  file       24.1 MB, 120.5 kB a step          >= 1e-7          12 ▪▪▪
-//!  recorder   0 of 1024 wait, 0.0 s waited      >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
-//!  checkpoint step 180, 2 s old                 >= 1e-5          38 ▪▪▪▪
-//!  ends in    2 min 10 s, 160 steps
-//!  gpu       NVIDIA H100, 87% busy, 12.1 of 80.0 GB, 54 C, 310 W
-//!  ! residual above …                           (all lints)
+//!  device      cpu, 2 threads, AVX-512          residual   max 2.2e-4 nats, mean 1.1e-5
+//!  speed       7.6 steps/s, 7.5 on average      above      0 of 200 steps, tol. 0.001
+//!  gradients   2.00 per step, 15.2 per second   segments   2: 196   4: 4
+//!  file        24.1 MB, 120.5 kB per step       >= 1e-7          12 ▪▪▪
+//!  write queue 0/1024, waited 0.0 s             >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
+//!  checkpoint  step 180, 2 s old                >= 1e-5          38 ▪▪▪▪
+//!  time left   2 min 10 s (160 steps)
+//!  gpu         NVIDIA H100, 87% busy, 12.1 of 80.0 GB, 54 C, 310 W
+//!  ! residual above …                           (all warnings)
 //!  configuration                                log
 //!  steps = 200                                  warning: …
 //! ```
@@ -173,7 +173,7 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
             );
             let titles = match all.len() {
                 0 => [
-                    "configuration: none, another program trained its own model",
+                    "configuration: none (another program trained its own model)",
                     "configuration: none",
                 ]
                 .map(str::to_owned),
@@ -194,10 +194,10 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
             let lines = log.lines().skip(first).take(last - first).collect();
             let lost = match log.lost() {
                 0 => String::new(),
-                lost => format!(", {lost} older ones are gone"),
+                lost => format!(", {lost} older lines dropped"),
             };
             let titles = match app.model.log.len() {
-                0 => ["log: nothing was said", "log: empty"].map(str::to_owned),
+                0 => ["log: empty", "log: empty"].map(str::to_owned),
                 len if last - first < len => [
                     format!("log, lines {}-{last} of {len}{lost}", first + 1),
                     format!("log {last}/{len}"),
@@ -220,8 +220,8 @@ fn line(area: Rect, text: &str, style: Style, frame: &mut Frame) {
     frame.render(Span::styled(text, style), inside);
 }
 
-/// Widths of the names in the left and the right column: `checkpoint` is the longest on the left.
-const NAMES: [u16; 2] = [12, 11];
+/// Widths of the names in the left and the right column: `write queue` is the longest on the left.
+const NAMES: [u16; 2] = [13, 11];
 
 /// Draws a name and its values; if there is little room, values go from the end.
 fn pair(row: Rect, names: u16, name: &str, said: Vec<String>, frame: &mut Frame) {
@@ -258,7 +258,7 @@ mod tests {
             assert!(screen.is_ascii(), "{screen}");
             assert!(screen.contains("0 of 40 steps, tol. 0.001"), "{screen}");
             assert!(screen.contains("2: 40"), "all with two segments: {screen}");
-            assert!(screen.contains("2.00 a step"), "{screen}");
+            assert!(screen.contains("2.00 per step"), "{screen}");
             let bytes = std::fs::metadata(run.path()).unwrap().len();
             #[expect(clippy::cast_precision_loss, reason = "a small file")]
             let expected = format!("{:.1} kB", bytes as f64 / 1e3);
@@ -277,7 +277,7 @@ mod tests {
         app.act(HERE);
         for (width, height) in [(80, 24), (120, 40)] {
             let screen = text(&app, width, height, &plain());
-            let said = "loss of 200 of 600 training examples";
+            let said = "loss on 200 of 600 training examples";
             assert!(screen.contains(said), "{screen}");
         }
     }
@@ -315,7 +315,7 @@ mod tests {
         app.act(HERE);
         let before = text(&app, 120, 40, &plain());
         assert!(
-            !before.contains("gpu") && !before.contains("recorder"),
+            !before.contains("gpu") && !before.contains("write queue"),
             "{before}"
         );
         app.event(FeedEvent::Recorder(RecorderStats {
@@ -331,7 +331,7 @@ mod tests {
             watts: Some(310.4),
         }));
         let screen = text(&app, 120, 40, &plain());
-        assert!(screen.contains("7 of 64 wait, 1.5 s waited"), "{screen}");
+        assert!(screen.contains("7/64, waited 1.5 s"), "{screen}");
         assert!(
             screen.contains("NVIDIA H100, 87% busy, 12.1 GB of 80.0 GB, 310 W"),
             "{screen}"

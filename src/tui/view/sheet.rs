@@ -1,7 +1,7 @@
 //! A table of numbers beside a chart: rows that scroll, and closing rows below them.
 //!
 //! ```text
-//!  layer        cursor   window      as many columns as fit, from the left
+//!  layer        cursor  in view      as many columns as fit, from the left
 //!  █ fc1      -1.20e-3   -0.812      the symbol of the row in the chart
 //!  ▓ fc2      -3.10e-4   -0.211
 //!  1-2/9                             the rows in view, if there are more

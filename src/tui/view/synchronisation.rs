@@ -2,18 +2,18 @@
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
-//!  moments of learning, steps 0-411: 34 of 60 shared by two or more layers      n: within a class
-//!  by chance 12.1 +- 3.2 moved by 1-2 steps (p 0.0001), 5.0 +- 2.1 moved around the run (p 0.0001)
+//!  moments of learning, steps 0-411: 34 of 60 shared by two or more layers      n: by class
+//!  by chance: 12.1 ± 3.2 (p = 0.0001) if jittered by 1-2 steps, 5.0 ± 2.1 (p = 0.0001) if shifted circularly
 //!   shared│  3      2             the most layers that share one step of the column
 //!      fc1│· ┃   ·  ┃  ·          · alone, ┃ shared
 //!      fc2│  ┃      ┃          ┃
 //!         └┴0────┴200─── step
-//!  moved by 1-2 steps                    moved around the run
+//!  jittered by 1-2 steps                 shifted circularly
 //!   draws│ ▃▇█▆▂          │34             draws│▇█▅▁                 │34
 //!        └┴4──────── pairs                     └┴0──────── pairs
 //! ```
 //!
-//! The moments and the null distributions cover the whole run so far; the grid shows the moments in view. A filter
+//! The moments and the null distributions cover the whole run; the grid shows the moments in view. A filter
 //! hides rows, but the counts in words include all layers.
 
 use ratatui::layout::Constraint::{Fill, Length};
@@ -140,25 +140,25 @@ fn words(area: Rect, frame: &mut Frame, known: &Synchronisation) {
     }
     let models = [&known.jitter, &known.circular];
     let [near, around] = models.map(|model| chance(model, theme));
-    let [near_p, around_p] = models.map(|model| format!("p {}", p_value(model.p)));
+    let [near_p, around_p] = models.map(|model| format!("p = {}", p_value(model.p)));
     let texts = [
-        format!("by chance {near} moved by 1-2 steps, {around} moved around the run"),
-        format!("moved by 1-2 steps {near}, around the run {around}"),
-        format!("by 1-2 steps {near}, around {around}"),
-        format!("chance: by 1-2 steps {near_p}, around the run {around_p}"),
+        format!("by chance: {near} if jittered by 1-2 steps, {around} if shifted circularly"),
+        format!("by chance: jittered {near}, shifted {around}"),
+        format!("jittered {near}, shifted {around}"),
+        format!("by chance: jittered {near_p}, shifted {around_p}"),
         format!("{near_p}, {around_p}"),
     ];
     let text = worded(&texts, room, theme);
     buf.set_stringn(area.x + 1, area.y + 1, text, room, Style::default());
 }
 
-/// Formats a null distribution: `12.1 ± 3.2 (p 0.0001)`.
+/// Formats a null distribution: `12.1 ± 3.2 (p = 0.0001)`.
 fn chance(chance: &Chance, theme: &Theme) -> String {
     let between = either(theme, "±", "+-");
     let Chance {
         mean, deviation, p, ..
     } = chance;
-    format!("{mean:.1} {between} {deviation:.1} (p {})", p_value(*p))
+    format!("{mean:.1} {between} {deviation:.1} (p = {})", p_value(*p))
 }
 
 /// Formats a p-value with as many digits as 10,000 draws support.
@@ -221,17 +221,17 @@ fn distributions(area: Rect, frame: &mut Frame, known: &Synchronisation) {
     let models = [
         (
             [
-                "each moved by 1-2 steps",
-                "moved by 1-2 steps",
-                "by 1-2 steps",
+                "moments jittered by 1-2 steps",
+                "jittered by 1-2 steps",
+                "jittered",
             ],
             &known.jitter,
         ),
         (
             [
-                "a layer's moved together around the run",
-                "moved around the run",
-                "around",
+                "each layer's moments shifted circularly",
+                "shifted circularly",
+                "shifted",
             ],
             &known.circular,
         ),
@@ -356,7 +356,7 @@ mod tests {
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.contains(&expected), "{expected}\n{screen}");
-            assert!(screen.is_ascii() && screen.contains("(p 0."), "{screen}");
+            assert!(screen.is_ascii() && screen.contains("(p = 0."), "{screen}");
         }
         let screen = run.text(120, 40, &theme());
         assert!(
@@ -382,7 +382,7 @@ mod tests {
     fn without_class_allocations_a_sentence_says_what_to_do() {
         let mut run = run();
         run.act(&[Action::NextClass]);
-        let why = "train with --by-class to have them";
+        let why = "train with --by-class to record it";
         let query = about(&run.app);
         run.app
             .model

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  fc1, unit 12: 785 parameters; totals over the first 412 steps
-//!   parameter           total   help   window  every │ total LCA: the input, 1×28×28
+//!   parameter           total   help  in view   flip │ total LCA: input, 1×28×28
 //!  *weight [12, 305]  -1.2e-3  50.9%  -1.1e-4    6.7 │   ▓▓▒▒░░  ''++
 //!   weight [12, 306]  -1.1e-3  …                     │ -1e-3 ▓▒░ 0 '+# +1e-3 nats
 //!                                                    │ weights after 400 steps
-//!  weight [12, 305]  total -1.2e-3  window -1.1e-4 (103 of 412 steps)  at 410 …   value 0.0123
+//!  weight [12, 305]  total -1.2e-3  in view -1.1e-4 (103 of 412 steps)  at 410 …   value 0.0123
 //!  bias  total +1.2e-5  value -0.0012
 //! ```
 
@@ -33,7 +33,7 @@ use crate::tui::widget::{ImageMap, RampLegend};
 /// Width of the list beside the pictures.
 const LIST: u16 = 56;
 /// Columns of numbers in the list, as many as fit.
-const COLUMNS: [&str; 4] = ["total", "help", "window", "every"];
+const COLUMNS: [&str; 4] = ["total", "help", "in view", "flip"];
 /// The narrowest picture; if even this does not fit, the list is alone.
 const NARROWEST_PICTURE: u16 = 14;
 
@@ -65,7 +65,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let known = match answer {
         Some((_, Answer::Unit(known))) => known,
         Some((_, Answer::Unknown(why))) => return sentence(area, why, frame),
-        _ => return sentence(area, "reading the unit …", frame),
+        _ => return sentence(area, "reading unit …", frame),
     };
     let unit = Unit {
         app,
@@ -106,7 +106,7 @@ impl Unit<'_> {
         let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
             Some(totals) => format!("totals over the first {} steps", totals.steps),
-            None => "no totals yet: the file has them after every eighth of the run".to_owned(),
+            None => "no totals yet (written after each eighth of the run)".to_owned(),
         };
         let name = format!(" {name}, unit {}", self.unit);
         let texts = [
@@ -244,8 +244,8 @@ impl Unit<'_> {
         let sums = self.known.totals.as_ref().map(|it| it.lca_sum.as_slice());
         let (title, values) = match (sums, self.window) {
             (Some(values), _) => ("total LCA", values),
-            (None, Some(window)) => ("LCA in the window", window.lca_sum.as_slice()),
-            (None, None) => return sentence(area, "no totals to draw yet", frame),
+            (None, Some(window)) => ("LCA in view", window.lca_sum.as_slice()),
+            (None, None) => return sentence(area, "no totals yet", frame),
         };
         let values: Vec<f64> = self.pixels(&picture, values);
         let first = if both { one } else { area };
@@ -329,7 +329,7 @@ impl Unit<'_> {
         match self.window {
             Some(window) => {
                 let sum = self.in_window(at).unwrap_or(f64::NAN);
-                parts.push((1, vec![Span::raw("  window "), lca(self.theme, sum)]));
+                parts.push((1, vec![Span::raw("  in view "), lca(self.theme, sum)]));
                 if !window.is_complete() {
                     let all = window.steps.end - window.steps.start;
                     let text = format!(" ({} of {all} steps)", window.count);
@@ -337,7 +337,7 @@ impl Unit<'_> {
                 }
             }
             None => {
-                let text = "  window not recorded (--record-params)";
+                let text = "  in view: not recorded (--record-params)";
                 parts.push((4, vec![Span::styled(text, self.theme.dim)]));
             }
         }

@@ -58,7 +58,7 @@ pub fn draw(area: Rect, frame: &mut Frame, units: &Binned) {
         })
         .collect();
     let titles = [
-        "running sums in the window, nats: the units that help most and hurt most",
+        "running sums in view, nats: units that help most and hurt most",
         "running sums: units that help most and hurt most",
         "running sums of units",
     ];

@@ -154,12 +154,12 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Formats how often something happens: `turns every 6.7 steps`, `never turns`.
-pub fn often(verb: &str, steps: f64) -> String {
+/// Formats how often something happens: `sign flip every 6.7 steps`, `sign flip: never`.
+pub fn often(what: &str, steps: f64) -> String {
     match every(steps).trim() {
-        "" => format!("{verb}: unknown"),
-        "never" => format!("never {verb}"),
-        steps => format!("{verb} every {steps} steps"),
+        "" => format!("{what}: unknown"),
+        "never" => format!("{what}: never"),
+        steps => format!("{what} every {steps} steps"),
     }
 }
 

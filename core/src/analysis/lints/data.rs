@@ -4,7 +4,7 @@
 //! |---|---|
 //! | inputs | their root mean square is above 3; or all of them are within 0.1 of 0, or the same |
 //! | first loss | above ln C + 10 nats, with C classes |
-//! | labels | labels that start at 1; classes that are held out and never trained |
+//! | labels | labels that start at 1; classes that have only held-out examples |
 //! | classes | other classes without examples, or without held-out ones |
 //!
 //! He-normal weights keep the mean square q of the inputs from layer to layer, and the last layer turns it into outputs
@@ -82,7 +82,7 @@ impl Data<'_> {
     fn inputs(&self) -> Option<String> {
         let [least, greatest, rms] = self.inputs?;
         let most = greatest.max(-least);
-        let range = format!("inputs go from {} to {}", short(least), short(greatest));
+        let range = format!("inputs range from {} to {}", short(least), short(greatest));
         if least == greatest {
             let value = short(least);
             return Some(format!(
@@ -100,15 +100,14 @@ impl Data<'_> {
                 String::new()
             };
             return Some(format!(
-                "{range} (root mean square {}), and are best about 1: {divide}subtract their mean and \
-                 divide by their standard deviation",
+                "{range} (root mean square {}), but should be about 1: {divide}subtract their mean and divide \
+                 by their standard deviation",
                 short(rms)
             ));
         }
         (most < SMALL).then(|| {
             format!(
-                "{range}, and are best about 1: multiply them (bytes are divided by 255 when they are \
-                 read, floats are not)"
+                "{range}, but should be about 1: scale them up (bytes are divided by 255 on reading, floats are not)"
             )
         })
     }
@@ -119,10 +118,10 @@ impl Data<'_> {
         let classes = self.classes.len();
         let remedy = match self.inputs {
             _ if self.is_given => {
-                "are data and labels scaled and numbered as where the weights were trained?"
+                "check that inputs are scaled and labels are numbered as in the training of the weights"
             }
             Some([_, _, rms]) if rms > LARGE => "scale the inputs",
-            _ => "batch norms, or smaller inputs, keep the outputs near 0",
+            _ => "use batch norms or smaller inputs to keep the outputs near 0",
         };
         Some(format!(
             "the loss before the first step is {} nats, far above the {} of a uniform guess among \
@@ -147,21 +146,17 @@ impl Data<'_> {
         let highest = self.classes.len().saturating_sub(1);
         self.starts_at_one().then(|| {
             format!(
-                "no example has label 0: labels start at 1 and go to {highest}, and classes count from \
-                 0; subtract 1 from the labels"
+                "no example has label 0: labels are 1 to {highest}, but must start at 0; subtract 1"
             )
         })
     }
 
     fn untrained(&self) -> Option<String> {
-        let (are, have) = (
-            "is held out and never trained",
-            "are held out and never trained",
-        );
+        let (are, have) = ("has only held-out examples", "have only held-out examples");
         let remedy = if self.is_drawn[0] {
-            "a larger --train-size may have some of their examples"
+            "a larger --train-size may include training examples"
         } else {
-            "add training examples, or leave these out"
+            "add training examples or remove these"
         };
         let text =
             self.name_classes(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
@@ -169,11 +164,11 @@ impl Data<'_> {
     }
 
     fn absent_classes(&self) -> Option<String> {
-        let verbs = ["has no example", "have no example"];
+        let verbs = ["has no examples", "have no examples"];
         let remedy = if self.is_drawn.contains(&true) {
-            "a larger --train-size or --test-size may have some"
+            "a larger --train-size or --test-size may include some"
         } else {
-            "nothing is learned of them but never to choose them"
+            "the network only learns never to predict them"
         };
         let text = (!self.starts_at_one())
             .then(|| self.name_classes(|[train, held_out]| train == 0 && held_out == 0, verbs));
@@ -181,15 +176,15 @@ impl Data<'_> {
     }
 
     fn not_held_out(&self) -> Option<String> {
-        let verbs = ["has no held-out example", "have no held-out example"];
+        let verbs = ["has no held-out examples", "have no held-out examples"];
         let remedy = if self.is_drawn[1] {
-            "; a larger --test-size may have some"
+            "; a larger --test-size may include some"
         } else {
             ""
         };
         let text = self.name_classes(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
         Some(format!(
-            "{text}: the held-out loss says nothing of them{remedy}"
+            "{text}: the held-out loss does not cover them{remedy}"
         ))
     }
 
@@ -311,7 +306,7 @@ mod tests {
             ),
             (
                 [0.0, 0.00392, 0.0013],
-                &["from 0 to 0.0039", "multiply them"],
+                &["from 0 to 0.0039", "scale them up"],
             ),
             (
                 [0.0, 0.0, 0.0],
@@ -388,7 +383,7 @@ mod tests {
                 first_loss,
                 ..data
             },
-            &[one, &[far, "where the weights were trained"]],
+            &[one, &[far, "in the training of the weights"]],
         );
         assert_says(
             &Data {
@@ -426,31 +421,27 @@ mod tests {
         says(
             &[0],
             &[0],
-            &[&[
-                "no example has label 0",
-                "start at 1 and go to 10",
-                "subtract 1",
-            ]],
+            &[&["no example has label 0", "labels are 1 to 10", "subtract 1"]],
         );
         says(
             &[7],
             &[],
             &[&[
-                "class 7 is held out and never trained",
+                "class 7 has only held-out examples",
                 "add training examples",
             ]],
         );
-        says(&[0, 3], &[0, 3], &[&["classes 0 and 3 have no example: "]]);
+        says(&[0, 3], &[0, 3], &[&["classes 0 and 3 have no examples: "]]);
         says(
             &[],
             &[1, 2, 3],
-            &[&["classes 1, 2 and 3 have no held-out example"]],
+            &[&["classes 1, 2 and 3 have no held-out examples"]],
         );
         let many = [1, 2, 3, 4, 5, 6, 7];
         says(
             &many,
             &many,
-            &[&["classes 1, 2, 3, 4 and 3 others have no example"]],
+            &[&["classes 1, 2, 3, 4 and 3 others have no examples"]],
         );
         says(
             &[2, 4],
@@ -472,14 +463,14 @@ mod tests {
             examples,
             ..Data::default()
         };
-        assert_says(&data, &[&["class N/A has no example"]]);
+        assert_says(&data, &[&["class N/A has no examples"]]);
         let drawn = Data {
             is_drawn: [true, false],
             ..data
         };
         assert_says(
             &drawn,
-            &[&["a larger --train-size or --test-size may have some"]],
+            &[&["a larger --train-size or --test-size may include some"]],
         );
     }
 }

@@ -52,8 +52,7 @@ impl Evaluations {
         let rises = self.rises;
         let nats = |loss| decimals(loss, 4);
         let text = format!(
-            "held-out loss has risen in {rises} evaluations in a row ({} to {} nats) \
-             while the training loss fell ({} to {})",
+            "held-out loss rose {rises} times in a row ({} to {} nats), training loss fell ({} to {})",
             nats(first.held_out),
             nats(latest.held_out),
             nats(first.train),

@@ -253,7 +253,7 @@ impl Lint {
             "motion/gradient_norm" => "whether gradients vanish",
             _ => "what depends on it",
         };
-        let text = format!("this run has no {what}: {unknown} is not known");
+        let text = format!("this run has no {what}: {unknown} is unknown");
         Self::new(LintKind::NotRecorded, text, None, step)
     }
 

@@ -56,12 +56,15 @@ impl Linter {
     fn loss(&self) -> Option<Lint> {
         let last = self.rows.iter().rfind(|row| !row.finite)?;
         let (text, step) = match self.broken_since {
-            Some(step) => (format!("the loss is not finite since step {step}"), step),
+            Some(step) => (
+                format!("the loss has not been finite since step {step}"),
+                step,
+            ),
             None => {
                 let count = self.rows.iter().filter(|row| !row.finite).count();
                 let of = self.rows.len();
                 (
-                    format!("the loss was not finite in {count} of the last {of} steps"),
+                    format!("the loss was not finite {}", in_steps(count, of)),
                     last.step,
                 )
             }
@@ -74,8 +77,10 @@ impl Linter {
         let last = self.rows.iter().rfind(broken)?;
         let (count, of) = (self.rows.iter().filter(broken).count(), self.rows.len());
         let name = self.name(layer);
-        let text =
-            format!("the allocation of {name} is not finite in {count} of the last {of} steps");
+        let text = format!(
+            "the allocation of {name} was not finite {}",
+            in_steps(count, of)
+        );
         Some(Lint::new(
             LintKind::AllocationNotFinite,
             text,
@@ -88,8 +93,7 @@ impl Linter {
         let above = || self.rows.iter().filter(|row| row.above);
         let last = above().next_back()?;
         let (count, of, tolerance) = (above().count(), self.rows.len(), self.run.tolerance);
-        let mut text =
-            format!("residual above {tolerance} nats in {count} of the last {of} steps: ");
+        let mut text = format!("residual above {tolerance} nats {}: ", in_steps(count, of));
         let _ = match self.run.max_segments {
             None => write!(text, "try --integrator adaptive"),
             Some(most) if above().any(|row| row.segments >= most) => {
@@ -97,7 +101,7 @@ impl Linter {
             }
             Some(_) => write!(
                 text,
-                "a relative tolerance allows it (--relative-tolerance)"
+                "allowed by the relative tolerance (--relative-tolerance)"
             ),
         };
         Some(Lint::new(LintKind::Residual, text, None, last.step))
@@ -147,7 +151,7 @@ impl Linter {
         }
         let name = self.name(layer);
         let text = format!(
-            "{name} helps the training loss and hurts the held-out loss \
+            "{name} helps the training loss but hurts the held-out loss \
              ({train:+.1e} and {held_out:+.1e} nats in the last {of} steps)"
         );
         Some(Lint::new(
@@ -186,6 +190,14 @@ impl Linter {
             Lint::new(LintKind::Vanishing, text, Some(layer), self.newest())
         });
         lints.collect()
+    }
+}
+
+/// Formats how many of the last steps: `in 3 of the last 200 steps`.
+fn in_steps(count: usize, of: usize) -> String {
+    match of {
+        1 => "in the only step so far".to_owned(),
+        of => format!("in {count} of the last {of} steps"),
     }
 }
 
@@ -304,7 +316,7 @@ mod tests {
         assert!(
             fixed.lints()[0]
                 .text
-                .ends_with("in 1 of the last 1 steps: try --integrator adaptive")
+                .ends_with("in the only step so far: try --integrator adaptive")
         );
         let relative = lints_after(1, |row| row.residual = 1.0);
         assert!(relative[0].text.ends_with("(--relative-tolerance)"));
@@ -345,9 +357,9 @@ mod tests {
         };
         let lints = lints_after(500, broken);
         let expected = [
-            "the loss is not finite since step 120",
-            "the allocation of fc2 is not finite in 200 of the last 200 steps",
-            "the allocation of fc3 is not finite in 200 of the last 200 steps",
+            "the loss has not been finite since step 120",
+            "the allocation of fc2 was not finite in 200 of the last 200 steps",
+            "the allocation of fc3 was not finite in 200 of the last 200 steps",
             "fc1 hurt in 100 % of the last 200 steps (sum +2.0e2 nats)",
         ];
         assert_eq!(texts(&lints), expected);
@@ -376,8 +388,7 @@ mod tests {
             // Pushed twice.
             linter.evaluation(100 * u64::from(i), 9.0, 0.0);
         }
-        let text = "held-out loss has risen in 5 evaluations in a row (1.0000 to 1.5000 nats) \
-                    while the training loss fell (0.5000 to 0.4500)";
+        let text = "held-out loss rose 5 times in a row (1.0000 to 1.5000 nats), training loss fell (0.5000 to 0.4500)";
         assert_eq!(texts(&linter.lints()), [text]);
         assert_eq!(linter.lints()[0].step, 500);
         let mut higher = linter.clone();
@@ -396,7 +407,7 @@ mod tests {
             row.lca = &[-1e-4, -1e-3, -1e-3];
             row.held_out = &[-1e-4, 2e-3, f64::NAN];
         };
-        let text = "fc2 helps the training loss and hurts the held-out loss \
+        let text = "fc2 helps the training loss but hurts the held-out loss \
                     (-2.0e-1 and +4.0e-1 nats in the last 200 steps)";
         assert_eq!(texts(&lints_after(400, change)), [text]);
     }

@@ -148,7 +148,7 @@ impl Evaluator<'_> {
             [len] if *len == examples => Ok(loss.clone()),
             shape => Err(EngineError::Model(format!(
                 "its loss of {examples} examples in {} classes has the shape {shape:?}: it must be \
-                 [{examples}], one number an example{}",
+                 [{examples}], one number per example{}",
                 self.classes,
                 if self.classes == 1 {
                     ", or a scalar, their mean"

@@ -211,14 +211,14 @@ fn check(part: &str, examples: &CustomExamples, classes: usize) -> Result<usize,
     let labels = examples.classes.len();
     if targets != len || (labels != len && labels != 0) {
         return Err(EngineError::Model(format!(
-            "its {len} {part} inputs have {targets} targets and {labels} classes: give one of each \
-             for every input, or no classes"
+            "it has {len} {part} inputs, but {targets} targets and {labels} classes: give one of each per \
+             input, or no classes"
         )));
     }
     let class = examples.classes.iter().copied().max().unwrap_or(0);
     if usize::from(class) >= classes {
         return Err(EngineError::Model(format!(
-            "a {part} example is in class {class}, but the {classes} classes are counted from 0"
+            "a {part} example has class {class}, but there are {classes} classes, counted from 0"
         )));
     }
     Ok(len)

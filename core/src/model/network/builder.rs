@@ -345,15 +345,15 @@ impl NetworkBuilder {
         if self.shape != body.0 {
             let advice = if projection {
                 format!(
-                    "the projection makes {:?}, and no stride makes anything nearer: let the body \
-                     shrink its input as a stride does",
+                    "the projection gives {:?}, which no stride can bring closer: let the body reduce its input \
+                     as a stride does",
                     self.shape
                 )
             } else {
-                "give them one shape, or set `projection = true`".to_owned()
+                "give them the same shape, or set `projection = true`".to_owned()
             };
             let text = format!(
-                "its body makes {:?} of its input {shape:?}, and the two cannot be added: {advice}",
+                "its body gives {:?} for the input {shape:?}, and the two cannot be added: {advice}",
                 body.0
             );
             return Err(fault(&name, text));
@@ -404,7 +404,7 @@ impl NetworkBuilder {
             .find(|c| !(c.is_alphanumeric() || "._-".contains(*c)))
         {
             return Err(format!(
-                "the name `{}` has {bad:?} in it: use letters, digits, `.`, `_` and `-`",
+                "the name `{}` contains {bad:?}: use letters, digits, `.`, `_` and `-`",
                 name.escape_debug()
             ));
         }

@@ -22,8 +22,8 @@ pub enum ModelError {
         fault: String,
     },
     #[error(
-        "network `{network}`, `{layer}`: it needs images, and the data are rows of {features} values: save \
-         them with height and width, {advice}"
+        "network `{network}`, `{layer}`: it needs images, but the data are rows of {features} values: save them \
+         with height and width, {advice}"
     )]
     Flat {
         network: String,
@@ -32,8 +32,8 @@ pub enum ModelError {
         advice: String,
     },
     #[error(
-        "network `{network}` ends with {} outputs, but the data set has {classes} classes: \
-         make its last layer's `units` (or `channels`) {classes}",
+        "network `{network}` has {} outputs, but the data set has {classes} classes: set `units` (or \
+         `channels`) of its last layer to {classes}",
         of_shape(.outputs)
     )]
     Outputs {
