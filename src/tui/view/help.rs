@@ -51,7 +51,11 @@ fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'stati
             theme.hurt,
         ),
         (
-            "in view: over the steps on screen. whole: over the whole run. share: of the whole run's LCA. help, hurt: share of parameters, in view.",
+            "in view: over the steps on screen. whole: over the whole run.",
+            plain,
+        ),
+        (
+            "share: of the whole run's LCA. help, hurt: share of parameters, in view.",
             plain,
         ),
         (

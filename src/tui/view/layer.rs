@@ -343,7 +343,7 @@ fn draw_lines(
         let (gap, residual) = (number(sum - whole), number(stretch.residual()));
         parts.push((0, vec![Span::raw(", layer "), lca(theme, whole)]));
         for (rank, text) in [
-            (2, format!(", rounding difference {}", gap.trim())),
+            (2, format!(", rounding error {}", gap.trim())),
             (4, " (float32)".to_owned()),
             (1, format!("; residual {}", residual.trim())),
             (3, " (belongs to no layer)".to_owned()),

@@ -169,7 +169,7 @@ fn advice(curves: &[Curve<'_>]) -> String {
     };
     format!(
         "{seen} Train with --trace N to record N parameters at every step, or with --record-params N and \
-         --record-weights N to record all parameters at every Nth step."
+         --record-weights N to record all every N steps."
     )
 }
 
