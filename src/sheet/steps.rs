@@ -46,11 +46,7 @@ fn in_steps(input: &SheetInput, series: Vec<Series>) -> Steps {
 pub fn decomposition(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let columns = columns(input)?;
     let chart = Chart::StackedBars(in_steps(input, series(&columns, 5)));
-    let axes = (
-        Axis::steps(),
-        Axis::new("LCA", NATS),
-        chart,
-    );
+    let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
     input.exhibit(
         input.by_layer("Loss Change Allocation (LCA)"),
         columns,

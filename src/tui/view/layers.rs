@@ -194,10 +194,7 @@ impl<'a> Table<'a> {
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
         let steps = self.view.window.steps();
-        let mut bars = vec![
-            "LCA in nats".to_owned(),
-            "LCA".to_owned(),
-        ];
+        let mut bars = vec!["LCA in nats".to_owned(), "LCA".to_owned()];
         if let Some(last) = steps.end.checked_sub(1) {
             let steps = format!("steps {}-{last}", steps.start);
             bars.insert(0, format!("LCA in nats, {steps}"));

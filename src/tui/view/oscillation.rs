@@ -132,11 +132,7 @@ impl<'a> Screen<'a> {
         }
         let known = self.known;
         let (names, curve, unit) = match chart {
-            0 => (
-                ["layer LCA, nats per step", "LCA"],
-                &known.lca,
-                "nats",
-            ),
+            0 => (["layer LCA, nats per step", "LCA"], &known.lca, "nats"),
             1 => return self.autocorrelation(area, frame),
             2 => (["update, L2 norm", "update"], &known.movement, "norm"),
             3 => (["gradient, L2 norm", "gradient"], &known.gradient, "nats"),
