@@ -594,8 +594,14 @@ mod tests {
                 "course = 'x'\nlearning_rate = 0.1",
                 "--learning-rate is a training setting",
             ),
-            ("course = 'x'\nlayer = ['fc1:freeze']", "--layer says"),
-            ("course = 'x'\nrepeats = 3", "--repeats says"),
+            (
+                "course = 'x'\nlayer = ['fc1:freeze']",
+                "--layer is a training setting",
+            ),
+            (
+                "course = 'x'\nrepeats = 3",
+                "--repeats is a training setting",
+            ),
             ("network = 'mnist-cf'", "mnist-fc"),
             ("network = 'no-such.toml'", "no-such.toml"),
         ] {

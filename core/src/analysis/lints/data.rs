@@ -447,7 +447,7 @@ mod tests {
             &[2, 4],
             &[3, 4],
             &[
-                &["class 2 is"],
+                &["class 2 has only held-out"],
                 &["class 4 has no"],
                 &["class 3 has no held"],
             ],
