@@ -490,7 +490,7 @@ fn weights_that_cannot_be_followed_say_why() {
         (b"", &["is empty"]),
         (b"\x80\x02}q\0.", &["is a Python pickle"]),
         (b"\x02\0\0\0\0\0\0\0{}", &["is a single safetensors file"]),
-        (b"\xff\xfe\xfd", &["is not an HDF5 file"]),
+        (b"\xff\xfe\xfd", &["is neither an HDF5 file"]),
     ] {
         let odd = folder.path().join("odd.bin");
         fs::write(&odd, bytes).unwrap();

@@ -334,7 +334,7 @@ fn a_folder_with_other_runs_is_not_changed() {
     // More seeds are more runs.
     let more = Outcome::of(experiment(&tiny, &output, &["--list"]));
     assert_eq!(more.code, Some(0));
-    assert_eq!(more.stdout.matches("complete\n").count(), 2, "{more:?}");
+    assert_eq!(more.stdout.matches("  complete\n").count(), 2, "{more:?}");
     let other = preset(folder.path(), 4);
     Outcome::of(experiment(&other, &output, &[])).fails(
         2,

@@ -231,7 +231,7 @@ fn cifar_100_is_read_by_its_fine_labels() {
         (
             "fine_label_names.txt",
             b"one".to_vec(),
-            ["names 1 classes", "expected 100"],
+            ["names 1 classes", "instead of 100"],
         ),
     ] {
         write_all(&place, &files);

@@ -607,8 +607,8 @@ fn info_says_how_a_run_was_trained_and_stored() {
         "--integrator=simpson",
     ];
     for (compression, needle) in [
-        ("lz4", "blosc (lz4): other programs need its HDF5 plug-in"),
-        ("zstd", "blosc (zstd): other programs need its HDF5 plug-in"),
+        ("lz4", "blosc (lz4) (other programs need its HDF5 plug-in"),
+        ("zstd", "blosc (zstd) (other programs need its HDF5 plug-in"),
         ("deflate", "shuffle, deflate\n"),
     ] {
         let name = format!("{compression}.h5");

@@ -665,7 +665,7 @@ fn requests_that_do_not_fit_are_refused() {
         ("synchronisation", &["--layer=fc1", "--every=2"]),
         ("layers", &["--every=2", "--parameter=1", "--unit=1"]),
         ("distribution", &["--every=2", "--parameter=1"]),
-        ("parameters", &["--every=2", "--steps=1.."]),
+        ("parameters", &["--every=2"]),
         ("classes", &["--parameter=1"]),
     ] {
         for flag in flags {
@@ -676,6 +676,10 @@ fn requests_that_do_not_fit_are_refused() {
     refused(
         &["--view", "parameter", "--parameter", "1", "--layer", "fc1"],
         &["one parameter: omit --layer"],
+    );
+    refused(
+        &["--view", "parameters", "--steps=1.."],
+        &["omit the A of --steps A..B"],
     );
     let list = export(here, &["--view", "list"]);
     let all = View::ALL

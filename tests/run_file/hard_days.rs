@@ -462,7 +462,7 @@ fn a_file_deleted_under_its_writer_is_rescued() {
     let seen = training.grown(&reader, 0).committed;
     let path = training.path.clone();
     fs::remove_file(&path).unwrap();
-    let saved = format!("is saved in {}", path.display());
+    let saved = format!("are saved in {}", path.display());
     training.end().fails(1, &["was deleted while", &saved]);
     let state = all_steps(&path);
     assert!(state.committed >= seen);
@@ -512,7 +512,7 @@ fn a_file_system_unmounted_under_its_writer_ends_the_run() {
     mount.unmount();
     // This one was in memory, and would have disappeared with its last handle.
     let outcome = training.end();
-    outcome.fails(1, &["unmounted while it was being written", "is saved in"]);
+    outcome.fails(1, &["unmounted while it was being written", "are saved in"]);
     let state = all_steps(&path);
     assert!(state.committed >= seen && state.status == Status::Failed);
 }

@@ -496,7 +496,7 @@ fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     look(&hostile, "a checkpoint").unwrap();
     let checks = lcascope::store::verify(&hostile).unwrap();
     let words = format!("{checks:?}");
-    assert!(words.contains("than the"), "{words}");
+    assert!(words.contains("too large for the"), "{words}");
     // Units that are claimed but not listed, and a list without stored data.
     let hostile = changed(&whole, |file| {
         let units = file.dataset("layout/layer/units").unwrap();

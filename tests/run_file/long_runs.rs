@@ -143,7 +143,7 @@ fn info_counts_every_step(path: &Path) {
     let said = Outcome::of(command);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stdout.contains("60100 of 60100"), "{}", said.stdout);
-    let above = "1 of 60100 steps above 0.001";
+    let above = "1 of 60100 steps above the tolerance 0.001";
     assert!(said.stdout.contains(above), "{}", said.stdout);
 }
 

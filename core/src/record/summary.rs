@@ -260,13 +260,12 @@ mod tests {
             .map(|((ends, &residual), step)| {
                 let (before, after) = (f64::from(ends[0]), f64::from(ends[1]));
                 let total = after - before - f64::from(residual);
-                let test = if step % 2 == 0 { after } else { f64::NAN };
                 let losses = Losses {
                     train: after,
-                    test,
+                    test: after,
                     ..Losses::default()
                 };
-                StepSummary {
+                let whole = StepSummary {
                     gradient_evals: 2,
                     segments: 2 + step % 3,
                     loss_before: before,
@@ -282,8 +281,13 @@ mod tests {
                         },
                     ],
                     ..StepSummary::default()
+                };
+                let evaluated = if step % 2 == 0 { after } else { f64::NAN };
+                StepSummary {
+                    test_min: evaluated,
+                    test_max: evaluated,
+                    ..whole.at_step(step, &losses, residual.into(), 3.0)
                 }
-                .at_step(step, &losses, residual.into(), 3.0)
             })
             .collect()
     }

@@ -7,9 +7,9 @@
 //!
 //! ```
 //! use candle_core::{Device as CandleDevice, Tensor};
-//! use lcascope::engine::candle::{Batch, CustomData, CustomEngine, CustomExamples, Precision};
-//! use lcascope::engine::{Device, Evaluation, GradientEngine, Part, Want};
-//! use lcascope::layout::{ParamLayout, TensorKind};
+//! use lcascope_core::engine::candle::{Batch, CustomData, CustomEngine, CustomExamples, Precision};
+//! use lcascope_core::engine::{Device, Evaluation, GradientEngine, Subset, Want};
+//! use lcascope_core::layout::{ParamLayout, TensorKind};
 //!
 //! // y = w x, with the squared error as the loss.
 //! let mut layout = ParamLayout::default();
@@ -22,7 +22,7 @@
 //! })?;
 //!
 //! let mut out = Evaluation::default();
-//! line.evaluate(Part::Train, &[2.0], Want::Gradient, &mut out)?;
+//! line.evaluate(Subset::Train, &[2.0], Want::Gradient, &mut out)?;
 //! assert_eq!(out.loss, 1.0); // (1² + 1²) / 2
 //! assert_eq!(out.gradient, [-3.0]); // 2 · (−1 · 1 − 1 · 2) / 2
 //! # Ok::<(), Box<dyn std::error::Error>>(())
