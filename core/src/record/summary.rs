@@ -92,7 +92,7 @@ macro_rules! define {
 
 summary_fields!(define);
 
-/// How a field merges with its later value.
+/// Rules by which a field merges with its later value.
 mod rules {
     pub trait Number: Copy {
         fn plus(self, other: Self) -> Self;
