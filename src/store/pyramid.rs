@@ -30,7 +30,7 @@ macro_rules! columns {
         steps { $($step:ident: $step_number:ident $step_rule:ident $step_unit:literal $step_what:literal;)* }
         layers { $($layer:ident: $layer_number:ident $layer_rule:ident $layer_unit:literal $layer_what:literal;)* }
     ) => {
-        /// LevelRows of a level, column by column: `[rows]` or `[rows, L]`.
+        /// Rows of a level, column by column: `[rows]` or `[rows, L]`.
         #[derive(Debug, Default, PartialEq)]
         pub struct LevelRows {
             $($step: Vec<$step_number>,)*

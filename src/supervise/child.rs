@@ -21,6 +21,7 @@ const VARIABLE: &str = "LCASCOPE_OF_SERIES";
 const MOST_READ: u64 = 4096;
 
 /// Returns true if this process trains a run of a series.
+#[must_use]
 pub fn is_of_series() -> bool {
     env::var_os(VARIABLE).is_some()
 }

@@ -199,23 +199,8 @@ impl RunningTraining {
         let (place, mut quiet, warns) = (watched.place, watched.quiet, watched.warns);
         match place {
             Presentation::Screen(options) => {
-                let path = output.to_owned();
-                // An older file may still have the name.
-                let reader = move || sandbox::detail_reader(&store::written_at(&path));
-                let closely = feed::details(reader, inquiries);
-                // Without its thread, the screen shows what it has.
-                let (details, reader) = closely.ok().unzip();
-                feed.details = details;
-                let run = screen::ShownRun {
-                    feed: &feed,
-                    file: output,
-                };
-                let mut app = App::of(model);
-                let shown = screen::show(&run, None, &mut app, &options, &signals);
-                model = app.model;
-                // No more details are requested.
-                feed.details = None;
-                drop(reader);
+                let shown;
+                (model, shown) = show(model, &mut feed, inquiries, &options, output, &signals);
                 // A screen that cannot be drawn is no reason to lose the training's steps.
                 match shown {
                     Ok(Exit::Quit(Quit::Stop)) => {
@@ -264,21 +249,7 @@ impl RunningTraining {
             }
         }
         // The training may still finish its step: handle its last events while it ends.
-        let mut patience = (!quiet && !told).then_some(SOON);
-        loop {
-            let event = match patience {
-                Some(soon) => feed.events.recv_timeout(soon),
-                None => (feed.events.recv()).map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match event {
-                Ok(event) => model.event(event),
-                Err(RecvTimeoutError::Timeout) => {
-                    patience = None;
-                    print_message(STOPPING);
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
+        take_last_events(&feed, &mut model, (!quiet && !told).then_some(SOON));
         let (end, stats) = match (join(thread), interrupted) {
             (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
                 print_message(&none.to_string());
@@ -293,6 +264,49 @@ impl RunningTraining {
             (Status::Failed, _) => Err(Failure::Run(end.message)),
             (_, Some(signal)) => Ok(signal_code(signal)),
             _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Shows a run on the screen until it is left.
+fn show(
+    model: RunModel,
+    feed: &mut Feed,
+    inquiries: Sender<Inquiry>,
+    options: &ScreenOptions,
+    output: &Path,
+    signals: &Signals,
+) -> (RunModel, Result<Exit, Failure>) {
+    let path = output.to_owned();
+    // An older file may still have the name.
+    let reader = move || sandbox::detail_reader(&store::written_at(&path));
+    let closely = feed::details(reader, inquiries);
+    // Without its thread, the screen shows what it has.
+    let (details, reader) = closely.ok().unzip();
+    feed.details = details;
+    let run = screen::ShownRun { feed, file: output };
+    let mut app = App::of(model);
+    let shown = screen::show(&run, None, &mut app, options, signals);
+    // No more details are requested.
+    feed.details = None;
+    drop(reader);
+    (app.model, shown)
+}
+
+/// Takes the events of a training that ends. After `patience`, prints that the training is stopping.
+fn take_last_events(feed: &Feed, model: &mut RunModel, mut patience: Option<Duration>) {
+    loop {
+        let event = match patience {
+            Some(soon) => feed.events.recv_timeout(soon),
+            None => (feed.events.recv()).map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(event) => model.event(event),
+            Err(RecvTimeoutError::Timeout) => {
+                patience = None;
+                print_message(STOPPING);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
 }
