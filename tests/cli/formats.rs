@@ -246,7 +246,7 @@ fn cifar_100_is_read_by_its_fine_labels() {
     for given in [folder.path(), &pickles] {
         assert_says(
             &refusal(given),
-            &["holds CIFAR-100 as Python pickles", "CIFAR-100 binary"],
+            &["contains CIFAR-100 as Python pickles", "CIFAR-100 binary"],
         );
     }
 }
