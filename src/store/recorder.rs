@@ -224,16 +224,19 @@ fn write_steps(
     writer: &mut RunWriter,
     messages: &Receiver<RecorderMessage>,
 ) -> Result<RunEnd, StoreError> {
-    // `None` until a step is committed, which the first is at once: a run that soon fails keeps it.
-    let mut last_commit: Option<Instant> = None;
+    // The first step is committed at once: a run that soon fails keeps it.
+    let mut commit_at = Instant::now();
     let mut last_beat = Instant::now();
     let mut waiting = false;
     // The pause state in the file, and the last one sent: however often it changes, a write takes the latest.
     let (mut written, mut paused) = (false, false);
     loop {
-        let since_commit = last_commit.map_or(Duration::ZERO, |then| then.elapsed());
-        let left = COMMIT_EVERY.saturating_sub(since_commit);
-        match messages.recv_timeout(left) {
+        let patience = if waiting {
+            commit_at.saturating_duration_since(Instant::now())
+        } else {
+            COMMIT_EVERY
+        };
+        match messages.recv_timeout(patience) {
             Ok(RecorderMessage::Start(record)) => {
                 writer.start(&record)?;
                 writer.commit()?;
@@ -245,7 +248,7 @@ fn write_steps(
             Ok(RecorderMessage::Checkpoint(checkpoint)) => {
                 writer.checkpoint(&checkpoint)?;
                 waiting = false;
-                last_commit = Some(Instant::now());
+                commit_at = Instant::now() + COMMIT_EVERY;
             }
             Ok(RecorderMessage::Paused(now)) => paused = now,
             Ok(RecorderMessage::End(end)) => {
@@ -266,16 +269,18 @@ fn write_steps(
         }
         // As soon as the queue is empty, so that all earlier steps are included: a reader of a paused run sees its
         // latest step.
-        let due = last_commit.is_none_or(|then| then.elapsed() >= COMMIT_EVERY);
+        let due = Instant::now() >= commit_at;
         if paused != written && (messages.is_empty() || due) {
             writer.paused(paused)?;
             written = paused;
             waiting = false;
+            commit_at = Instant::now() + COMMIT_EVERY;
         }
-        if due && std::mem::take(&mut waiting) {
+        if waiting && due {
             writer.commit()?;
+            waiting = false;
             last_beat = Instant::now();
-            last_commit = Some(last_beat);
+            commit_at = last_beat + COMMIT_EVERY;
         } else if last_beat.elapsed() >= BEAT_EVERY {
             writer.heartbeat()?;
             last_beat = Instant::now();

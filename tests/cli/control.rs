@@ -74,7 +74,14 @@ fn a_training_is_paused_resumed_and_stopped_from_another_shell() {
     assert!(paused.paused && paused.is_live());
     says(&about("pause", &path), &["already paused, "]);
     says(&about("info", &path), &["running, paused, updated"]);
-    // No steps, but signs of life.
+    // No steps, but signs of life, for little of the processor.
+    let used = || {
+        ticks(training.child.id())
+            .iter()
+            .map(|(.., used)| used)
+            .sum::<u64>()
+    };
+    let (used_before, since) = (used(), Instant::now());
     let mut signs = 0;
     let mut silent = paused.silent;
     patiently("signs of life", || {
@@ -84,6 +91,13 @@ fn a_training_is_paused_resumed_and_stopped_from_another_shell() {
         silent = state.silent;
         (signs > 2).then_some(())
     });
+    // A tick is a hundredth of a second.
+    let used = Duration::from_millis(10 * used().saturating_sub(used_before));
+    assert!(
+        used < since.elapsed() / 5,
+        "{used:?} in {:?}",
+        since.elapsed()
+    );
 
     says(&about("resume", &path), &["resuming, "]);
     training.grown(&reader, paused.committed);
