@@ -20,7 +20,7 @@ pub struct Navigation {
     pub window: Window,
     pub screen: Screen,
     pub depth: Depth,
-    /// Whether the comparison with the second run is shown; only if there is one.
+    /// Shows the comparison with the second run, if there is one.
     pub comparing: bool,
     /// The selection: a layer; a unit of the open layer; a parameter, by its index in the flat vector; a class.
     pub layer: usize,
@@ -37,7 +37,7 @@ pub struct Navigation {
     pub linear: bool,
     /// The selected layer in pooled charts, rather than all layers together.
     pub one_layer: bool,
-    /// Whether moments of learning are restricted to the selected class.
+    /// Restricts moments of learning to the selected class.
     pub within_class: bool,
     pub bookmarks: BTreeSet<u64>,
     /// The scroll positions of the configuration, from the top, and of the log, from the end.

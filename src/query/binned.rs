@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such_index};
+use super::input::{NO_CLASSES, QueryInput, no_such_index};
 use crate::analysis::bins;
 use crate::analysis::oscillation::{crosses, is_turn};
 use crate::store::{StepDataset, StoreError};
@@ -238,12 +238,11 @@ fn by_class(
     groups: usize,
     take: impl Fn(&RowBlock, &mut Vec<f64>),
 ) -> Result<Answer, StoreError> {
-    let why = "this run has no LCA by class; train with --by-class to record it";
     let Some(table) = input.reader.table("lca/class_layer")? else {
-        return Ok(Answer::Unknown(why.to_owned()));
+        return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
     };
     if groups == 0 || table.row_len() == 0 {
-        return Ok(Answer::Unknown(why.to_owned()));
+        return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
     }
     let answer = bin(input, &table, groups, take)?;
     match &answer {

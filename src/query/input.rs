@@ -5,6 +5,9 @@ use std::ops::Range;
 use super::Answer;
 use crate::store::RunReader;
 
+/// The answer for a run that was trained without `--by-class`.
+pub const NO_CLASSES: &str = "this run has no LCA by class; train with --by-class to record it";
+
 /// Polled to check for cancellation.
 pub type Cancelled<'a> = &'a dyn Fn() -> bool;
 

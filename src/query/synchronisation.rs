@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such_index};
+use super::input::{NO_CLASSES, QueryInput, no_such_index};
 use super::watch::{ReadOutcome, StepWatch};
 use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{self, Draws, NullModel};
@@ -86,8 +86,6 @@ impl NullCache {
         (self.steps, self.near) = (steps, near);
     }
 }
-
-const NO_CLASSES: &str = "this run has no LCA by class; train with --by-class to record it";
 
 /// Moments within each class.
 pub(super) struct ClassMoments {
