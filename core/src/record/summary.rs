@@ -243,6 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::{Allocation, HeldOutAllocation, Motion, Trace};
 
     #[test]
     fn a_nan_residual_is_above_tolerance_and_the_largest() {
@@ -252,6 +253,62 @@ mod tests {
             assert!(larger(a, b).is_nan());
         }
         assert_eq!(larger(1.0, f64::INFINITY), f64::INFINITY);
+    }
+
+    /// A field that was forgotten would be 0.
+    #[test]
+    fn every_field_of_a_step_is_set() {
+        let record = StepRecord {
+            step: 3,
+            epoch: 1.5,
+            batch_loss: 2.0,
+            learning_rate: 0.1,
+            seconds: 4.0,
+            gradient_evals: 2,
+            segments: 2,
+            loss_before: 5.0,
+            after: Losses {
+                train: 3.0,
+                train_accuracy: 0.5,
+                test: 6.0,
+                test_accuracy: 0.4,
+                ..Losses::default()
+            },
+            lca: Allocation {
+                total: -1.0,
+                residual: -1.0,
+                layer: vec![-1.0],
+                layer_error: vec![0.1],
+                helped: vec![1],
+                hurt: vec![2],
+                ..Allocation::default()
+            },
+            lca_held_out: Some(HeldOutAllocation {
+                layer: vec![-0.5],
+                ..HeldOutAllocation::default()
+            }),
+            motion: Motion {
+                update_flips: vec![1],
+                gradient_flips: vec![2],
+                ..Motion::default()
+            },
+            trace: Trace::default(),
+            lca_param: None,
+            weights: None,
+            totals: None,
+        };
+        let summary = StepSummary::from_step(&record, 0.5);
+        assert_eq!((summary.first, summary.end), (3, 4));
+        macro_rules! assert_set {
+            (
+                steps { $($step:ident: $a:ident $b:ident $c:literal $d:literal;)* }
+                layers { $($layer:ident: $e:ident $f:ident $g:literal $h:literal;)* }
+            ) => {
+                $(assert_ne!(summary.$step, $a::default(), stringify!($step));)*
+                $(assert_ne!(summary.layers[0].$layer, $e::default(), stringify!($layer));)*
+            };
+        }
+        summary_fields!(assert_set);
     }
 
     /// Returns neighbouring summaries along a path of losses, with whole numbers so that sums are exact.
