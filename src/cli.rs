@@ -105,6 +105,9 @@ pub enum Command {
         #[arg(long, value_name = "NAME", conflicts_with = "print_default")]
         print_network: Option<String>,
     },
+    /// Record a training in another program, which starts this command (docs/protocol.md)
+    #[command(hide = true)]
+    Record(RecordArgs),
     /// Read a run file for the parent process
     #[command(hide = true)]
     Reader {
@@ -251,6 +254,13 @@ pub struct ReportArgs {
     /// Replace an existing report in the folder
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Inherited descriptor of the memory shared with the program
+    #[arg(long, value_name = "FD")]
+    pub memory: u32,
 }
 
 /// A view, or a request for the list of views.

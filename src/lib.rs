@@ -16,6 +16,7 @@
 //! | [`record`] | the record of a step, and how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
 //! | [`control`] | orders to a training in another process, by a socket beside its run file |
+//! | [`protocol`] | trainings in another program, by messages and shared memory |
 //! | [`store`] | the run file: the only code that knows HDF5 |
 //! | [`query`] | queries about a run, answered from its file |
 //! | [`feed`] | one stream of events, live, followed or replayed |
@@ -50,6 +51,7 @@ pub mod experiment;
 pub mod export;
 pub mod feed;
 pub mod key_name;
+pub mod protocol;
 pub mod query;
 pub mod rename;
 pub mod report;

@@ -71,6 +71,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             answer,
             file,
         }) => sandbox::serve(&file, details, answer.as_deref()),
+        Some(Command::Record(args)) => commands::record(&args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

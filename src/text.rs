@@ -82,6 +82,15 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// The number of steps done, and the number planned unless it is 0, which is unknown: `12 of 400 steps`.
+#[must_use]
+pub fn steps_of(done: u64, planned: u64) -> String {
+    match planned {
+        0 => format!("{done} steps"),
+        _ => format!("{done} of {planned} steps"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use toml::{Table as Toml, Value};
 
 use crate::analysis::numbers;
 use crate::app::RunModel;
+use crate::config::holds_options;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
 use crate::record::Status;
@@ -69,14 +70,22 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         let _ = write!(status, ", updated {:.0} s ago", state.silent);
         if state.writer_is_lost() {
             let path = path.display();
-            let _ = write!(status, "; resume: `lcascope train --resume {path}`");
+            let how = if holds_options(&header.config) {
+                format!(": `lcascope train --resume {path}`")
+            } else {
+                " it from the program that trained it".to_owned()
+            };
+            let _ = write!(status, "; resume{how}");
         }
     }
     if !state.message.is_empty() {
         let _ = write!(status, ": {}", state.message);
     }
     line("status", status);
-    let mut steps = format!("{} of {}", state.committed, header.planned_steps);
+    let mut steps = match header.planned_steps {
+        0 => state.committed.to_string(),
+        planned => format!("{} of {planned}", state.committed),
+    };
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
     if let Some(seconds) = model

@@ -187,7 +187,10 @@ fn cells(row: &ListedRun) -> [String; 8] {
     [
         row.file.clone(),
         status.word().to_owned(),
-        format!("{done}/{planned}"),
+        match planned {
+            0 => done.to_string(),
+            _ => format!("{done}/{planned}"),
+        },
         match planned {
             0 => empty(),
             // Rounded down, so that 100 % means all steps.

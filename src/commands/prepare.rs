@@ -16,6 +16,9 @@ use crate::record::RunHeader;
 use crate::supervise::Failure;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
+/// The name and the version of this program, as a run file has them.
+pub(super) const THIS_PROGRAM: &str = concat!("lcascope ", env!("CARGO_PKG_VERSION"));
+
 /// A training that is ready to start.
 pub struct PreparedTraining {
     pub header: Arc<RunHeader>,
@@ -77,10 +80,8 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     let theta = he_normal(&network, config.seed);
     let stored = toml::to_string(&config.to_options());
     let mut header = RunHeader {
-        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
-        created: jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
+        producer: THIS_PROGRAM.to_owned(),
+        created: now(),
         config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
         seed: config.seed,
         device: engine.describe(),
@@ -147,7 +148,13 @@ fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     }
 }
 
-fn settings(
+/// The time as RFC 3339, UTC.
+pub(super) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+pub(super) fn settings(
     config: &RunConfig,
     steps: u64,
     layers: Vec<Overrides>,

@@ -32,10 +32,23 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     let run = Resumable::open(path)?;
     let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
     let config = RunConfig::resolve(&merge(&stored, flags)?)?;
+    continue_run(run, path, prepare(&config)?, config.checkpoint_every)
+}
+
+/// Restores a trainer that was prepared as for the start of the run.
+///
+/// # Errors
+/// It was prepared for another run, or the file cannot be written.
+pub(super) fn continue_run(
+    run: Resumable,
+    path: &Path,
+    prepared: PreparedTraining,
+    checkpoint_every: CheckpointEvery,
+) -> Result<ResumedRun, Failure> {
     let PreparedTraining {
         header,
         mut trainer,
-    } = prepare(&config)?;
+    } = prepared;
     same_run(run.reader().header(), &header)
         .map_err(|what| Failure::Other(format!("{} cannot be resumed: {what}", path.display())))?;
 
@@ -74,7 +87,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
         trainer,
         recorder,
         start,
-        checkpoint_every: config.checkpoint_every,
+        checkpoint_every,
     })
 }
 

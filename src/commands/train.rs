@@ -16,7 +16,7 @@ use crate::feed::Origin;
 use crate::query::data_lints;
 use crate::store::{self, Recorder, WriteOptions};
 use crate::supervise::detach::{self, Detached};
-use crate::supervise::run::{RunStart, RunningTraining, WatchOptions};
+use crate::supervise::run::{Destinations, RunStart, RunningTraining, WatchOptions};
 use crate::supervise::{Failure, child, print_message, sandbox};
 use crate::tui;
 
@@ -125,8 +125,13 @@ pub(super) fn train_with(
         model.log.push(line);
     }
     let beginning = RunStart::Fresh;
-    let outlet = (recorder, config.checkpoint_every);
-    RunningTraining::spawn(model, trainer, outlet, beginning, &output)?.watch(watched, &output)
+    let destinations = Destinations {
+        recorder,
+        checkpoint_every: config.checkpoint_every,
+        listener: None,
+    };
+    RunningTraining::spawn(model, trainer, destinations, beginning, &output)?
+        .watch(watched, &output)
 }
 
 /// Continues a run. Flags that would change it are refused.
@@ -153,6 +158,10 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
         ));
     }
     let beginning = RunStart::Resumed { start };
-    let outlet = (recorder, checkpoint_every);
-    RunningTraining::spawn(model, trainer, outlet, beginning, path)?.watch(watched, path)
+    let destinations = Destinations {
+        recorder,
+        checkpoint_every,
+        listener: None,
+    };
+    RunningTraining::spawn(model, trainer, destinations, beginning, path)?.watch(watched, path)
 }

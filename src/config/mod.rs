@@ -17,7 +17,9 @@ pub use choices::{
     CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, MAX_COUNT,
     NetworkChoice, OptimizerKind, SliceChoice,
 };
-pub use options::{Options, holds_options, merge, parse, stored_options};
+pub use options::{
+    Options, RECORDING, holds_options, merge, parse, recording_options, stored_options,
+};
 pub use resolve::{Length, RunConfig, TrajectoryChoice};
 pub use spellings::{ELSEWHERE, called_here, means_network};
 

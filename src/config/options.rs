@@ -244,11 +244,28 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     })
 }
 
-/// Whether the configuration in a run file is more than comments, though it may be unusable.
+/// Whether the configuration in a run file is that of a training by this program, though it may be unusable.
 #[must_use]
 pub fn holds_options(text: &str) -> bool {
     let table: Result<toml::Table, _> = text.parse();
-    !table.is_ok_and(|table| table.is_empty())
+    !table.is_ok_and(|table| table.is_empty() || table.contains_key(RECORDING))
+}
+
+/// The key of the table that holds the options of a recording, in the run file of another program's training.
+pub const RECORDING: &str = "record";
+
+/// Parses the options of a recording that a run file holds.
+///
+/// # Errors
+/// The run is not one of another program, or the options are not valid.
+pub fn recording_options(text: &str, origin: &str) -> Result<Options, ConfigError> {
+    let table: Result<toml::Table, _> = text.parse();
+    match table.ok().and_then(|mut table| table.remove(RECORDING)) {
+        Some(toml::Value::Table(table)) => parse(&table.to_string(), origin),
+        _ => Err(ConfigError(format!(
+            "{origin} is not the recording of a training in another program: `lcascope train --resume` continues it"
+        ))),
+    }
 }
 
 /// Parses the configuration that a run file holds, without what only concerns the command that wrote it.
@@ -274,6 +291,14 @@ fn advice(message: &str) -> String {
     }
 }
 
+/// Keeps some of the options. All are listed, without `..`, so that a new one cannot be forgotten.
+macro_rules! keep_only {
+    ($options:ident, [$($kept:ident,)*] and not [$($dropped:ident,)*]) => {{
+        let Self { $($kept,)* $($dropped: _,)* } = $options;
+        Self { $($kept,)* ..Self::default() }
+    }};
+}
+
 impl Options {
     /// Refuses paths that no configuration can hold.
     ///
@@ -294,14 +319,8 @@ impl Options {
     /// person who repeats the run, not for the file.
     #[must_use]
     pub fn of_a_run(self) -> Self {
-        macro_rules! keep_only {
-            ([$($kept:ident,)*] and not [$($dropped:ident,)*]) => {{
-                // Without `..`, so that a new option cannot be forgotten.
-                let Self { $($kept,)* $($dropped: _,)* } = self;
-                Self { $($kept,)* ..Self::default() }
-            }};
-        }
         keep_only!(
+            self,
             [
                 network, data, train_size, lca_size, validation_size, test_size, steps, epochs, batch_size,
                 optimizer, learning_rate, momentum, weight_decay, schedule, layer, seed, integrator, tolerance,
@@ -310,6 +329,23 @@ impl Options {
                 compression, mantissa_bits, device, engine, threads,
             ] and not [
                 repeats, output, force, headless, quiet, color, glyphs, fps,
+            ]
+        )
+    }
+
+    /// Keeps only what describes a recording of a training in another program.
+    #[must_use]
+    pub fn of_a_recording(self) -> Self {
+        keep_only!(
+            self,
+            [
+                steps, seed, integrator, tolerance, relative_tolerance, layer_tolerance, min_segments,
+                max_segments, lca_test, by_class, class_every, test_every, checkpoint_every, record_weights,
+                record_params, trace, compression, mantissa_bits,
+            ] and not [
+                network, data, train_size, lca_size, validation_size, test_size, epochs, batch_size, optimizer,
+                learning_rate, momentum, weight_decay, schedule, layer, slice_size, course, straight, device,
+                engine, threads, repeats, output, force, headless, quiet, color, glyphs, fps,
             ]
         )
     }

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::socket::{BoundSocket, peer_uid};
 use super::{MAX_LINE, ORDERS, Progress, socket_path};
-use crate::text::harmless;
+use crate::text::{harmless, steps_of};
 use crate::train::{Control, Controls};
 
 /// Most connections at a time. One more replaces the one that has been silent longest.
@@ -270,7 +270,7 @@ impl OrderHandler<'_> {
 
     fn status_line(&self, word: &str) -> String {
         let steps = self.served.progress.steps.load(Ordering::Relaxed);
-        format!("ok {word}, {steps} of {} steps", self.served.planned_steps)
+        format!("ok {word}, {}", steps_of(steps, self.served.planned_steps))
     }
 }
 

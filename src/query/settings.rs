@@ -38,7 +38,9 @@ impl RunSettings {
             None => momentum(&config),
         };
         let adaptive = header.integrator == "adaptive";
-        let segments = config.get("max_segments").and_then(toml::Value::as_integer);
+        let recording = config.get("record").and_then(toml::Value::as_table);
+        let segments = recording.unwrap_or(&config).get("max_segments");
+        let segments = segments.and_then(toml::Value::as_integer);
         Self {
             momentum: overrides.iter().flatten().map(momentum_of).collect(),
             layers: overrides.unwrap_or_default(),
@@ -46,8 +48,8 @@ impl RunSettings {
                 .filter(|_| adaptive)
                 .and_then(|n| n.try_into().ok()),
             is_drawn: ["train_size", "test_size"].map(|key| config.contains_key(key)),
-            is_given: config.contains_key("course"),
-            is_known: !config.is_empty(),
+            is_given: config.contains_key("course") || recording.is_some(),
+            is_known: !config.is_empty() && recording.is_none(),
         }
     }
 

@@ -54,7 +54,8 @@ impl Resumable {
             });
         }
         // A run killed before it was closed has all its steps, but lacks what was still to be written.
-        let has_all = state.committed >= reader.header().planned_steps;
+        let planned = reader.header().planned_steps;
+        let has_all = planned > 0 && state.committed >= planned;
         if has_all && state.status == Status::Finished {
             return Err(StoreError::Complete {
                 path: path.to_owned(),

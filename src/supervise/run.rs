@@ -40,6 +40,19 @@ pub enum RunStart {
     },
 }
 
+/// The destinations of a run's records, apart from the screen.
+pub struct Destinations {
+    pub recorder: Recorder,
+    pub checkpoint_every: CheckpointEvery,
+    pub listener: Option<Box<dyn StepListener>>,
+}
+
+/// Someone who is told of every step, on the trainer's thread.
+pub trait StepListener: Send {
+    fn start(&mut self, record: &StartRecord);
+    fn step(&mut self, record: &StepRecord);
+}
+
 /// The options for observing a run, and for what is printed.
 pub struct WatchOptions {
     place: Presentation,
@@ -108,10 +121,15 @@ impl RunningTraining {
     pub fn spawn(
         mut model: RunModel,
         mut trainer: Trainer,
-        (recorder, checkpoint_every): (Recorder, CheckpointEvery),
+        destinations: Destinations,
         beginning: RunStart,
         output: &Path,
     ) -> Result<Self, Failure> {
+        let Destinations {
+            recorder,
+            checkpoint_every,
+            listener,
+        } = destinations;
         let (controls, orders) = train::controls();
         let planned = model.header.planned_steps;
         let progress = control::Progress::new();
@@ -134,6 +152,7 @@ impl RunningTraining {
         let (feed_sender, feed) = feed::live(model.header.clone(), controls.clone());
         let outlet = StepOutlet {
             recorder,
+            listener,
             feed: feed_sender,
             progress,
             tolerance: model.header.tolerance,
@@ -166,6 +185,22 @@ impl RunningTraining {
             controllable,
             thread,
         })
+    }
+
+    /// Waits for the training to end, without showing it.
+    ///
+    /// # Errors
+    /// The run could not be recorded.
+    pub fn wait(mut self) -> Result<RunEnd, Failure> {
+        let none = ProgressKind::None;
+        headless::follow(
+            &self.feed,
+            &mut self.model,
+            &self.controls,
+            &self.signals,
+            none,
+        );
+        join(self.thread).map(|(end, _)| end)
     }
 
     /// Follows the training until it ends or the user leaves, and prints the summary.
@@ -378,6 +413,7 @@ fn run_training(
 /// The destinations of a step: the screen gets a summary, the file everything.
 struct StepOutlet {
     recorder: Recorder,
+    listener: Option<Box<dyn StepListener>>,
     feed: FeedSender,
     /// The progress reported by the control socket.
     progress: Arc<control::Progress>,
@@ -408,6 +444,9 @@ impl StepOutlet {
 impl Sink for StepOutlet {
     fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
         self.feed.start(&record);
+        if let Some(listener) = &mut self.listener {
+            listener.start(&record);
+        }
         self.recorder.start(record).map_err(|_| SinkClosed)
     }
 
@@ -416,6 +455,9 @@ impl Sink for StepOutlet {
         if record.step >= self.shown {
             self.feed
                 .step(StepSummary::from_step(&record, self.tolerance));
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.step(&record);
         }
         self.recorder.step(record).map_err(|_| SinkClosed)?;
         self.tell_recorder();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Status;
 use crate::store::{RunReader, StoreError};
+use crate::text::steps_of;
 
 /// Steps over which the speed is measured.
 const SPEED_STEPS: u64 = 50;
@@ -20,6 +21,7 @@ pub struct RunStatus {
     /// Why it failed; empty if it did not.
     pub message: String,
     pub committed: u64,
+    /// 0 if unknown.
     pub planned: u64,
     pub network: String,
     /// Training loss after the last committed step, in nats; NaN if nothing is committed.
@@ -83,7 +85,7 @@ impl RunStatus {
     #[must_use]
     pub fn sentence(&self) -> String {
         let (steps, planned) = (self.committed, self.planned);
-        let text = format!("{} after {steps} of {planned} steps", self.word());
+        let text = format!("{} after {}", self.word(), steps_of(steps, planned));
         if self.message.is_empty() {
             text
         } else {
@@ -94,7 +96,7 @@ impl RunStatus {
     /// Estimated seconds for the remaining steps, if the run is running and its speed is known.
     #[must_use]
     pub fn seconds_left(&self) -> Option<f64> {
-        let runs = self.status == Status::Running && self.live && !self.paused;
+        let runs = self.status == Status::Running && self.live && !self.paused && self.planned > 0;
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let left = self.planned.saturating_sub(self.committed) as f64 * self.seconds_a_step;
         (runs && left.is_finite()).then_some(left)

@@ -24,7 +24,9 @@
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
+use lcascope::engine::{
+    Device, EngineError, Evaluation, GradientEngine, RunData, SegmentPoint, Subset, Want,
+};
 use lcascope::layout::ParamLayout;
 use lcascope::lca::allocation::{Allocated, EndLosses};
 use lcascope::lca::{Allocator, Integrator, IntegratorSettings, Method, PointEvaluation};
@@ -226,8 +228,11 @@ impl Scenario {
             (engine.evaluate_batch(&theta, &batch_rows(t), 0, &mut batch)).unwrap();
             let mut next = theta.clone();
             optimizer.step(&mut next, &batch.gradient, rate);
-            let probe =
-                |params: &[f32], point: &mut PointEvaluation| evaluate(&mut *engine, params, point);
+            let mut node = Vec::new();
+            let probe = |alpha: f64, point: &mut PointEvaluation| {
+                let mut at = SegmentPoint::new(&theta, &next, alpha, &mut node);
+                evaluate(&mut *engine, at.params(), point)
+            };
             let integral = integrator.integrate(&theta, &next, &start, &mut end, probe);
             let integral = integral.unwrap();
             let ends = |a: &Evaluation, b: &Evaluation| EndLosses {

@@ -18,7 +18,9 @@ use std::collections::BTreeMap;
 use lcascope::data::Examples;
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
+use lcascope::engine::{
+    Device, EngineError, Evaluation, GradientEngine, RunData, SegmentPoint, Subset, Want,
+};
 use lcascope::layout::TensorKind;
 use lcascope::lca::allocation::EndLosses;
 use lcascope::lca::{Allocator, Integrator, IntegratorSettings, Method, PointEvaluation};
@@ -538,8 +540,11 @@ fn check_step(
         ..IntegratorSettings::default()
     };
     let mut end = PointEvaluation::default();
-    let probe =
-        |theta: &[f32], point: &mut PointEvaluation| measure_into(engine, theta, kind, point);
+    let mut node = Vec::new();
+    let probe = |alpha: f64, point: &mut PointEvaluation| {
+        let mut at = SegmentPoint::new(&case.theta, &next, alpha, &mut node);
+        measure_into(engine, at.params(), kind, point)
+    };
     let integral = Integrator::new(settings, layout)
         .integrate(&case.theta, &next, start, &mut end, probe)
         .unwrap();

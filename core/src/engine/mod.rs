@@ -113,6 +113,59 @@ fn first_line(error: &candle_core::Error) -> String {
         .to_owned()
 }
 
+/// A point on the segment of a step, `θ_t + α (θ_{t+1} − θ_t)`, computed in double precision and rounded to single. An
+/// engine that makes the point itself never asks for the parameters, and they are not computed.
+pub struct SegmentPoint<'a> {
+    from: &'a [f32],
+    to: &'a [f32],
+    alpha: f64,
+    /// The parameters, once they are computed: memory that the caller reuses.
+    made: &'a mut Vec<f32>,
+    is_made: bool,
+}
+
+impl<'a> SegmentPoint<'a> {
+    /// The point at `alpha`, 0 to 1, between `from` and `to` (`[P]` each).
+    #[must_use]
+    pub fn new(from: &'a [f32], to: &'a [f32], alpha: f64, memory: &'a mut Vec<f32>) -> Self {
+        Self {
+            from,
+            to,
+            alpha,
+            made: memory,
+            is_made: false,
+        }
+    }
+
+    /// α: the point's place on the segment, 0 to 1.
+    #[must_use]
+    pub fn alpha(&self) -> f64 {
+        self.alpha
+    }
+
+    /// `[P]`: the parameters at the point; at an end of the segment, the end's own bits.
+    pub fn params(&mut self) -> &[f32] {
+        match self.alpha {
+            0.0 => return self.from,
+            1.0 => return self.to,
+            _ => {}
+        }
+        if !self.is_made {
+            let alpha = self.alpha;
+            let along = |(&from, &to): (&f32, &f32)| {
+                let (from, to) = (f64::from(from), f64::from(to));
+                #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
+                let value = (from + alpha * (to - from)) as f32;
+                value
+            };
+            self.made.clear();
+            self.made.extend(self.from.iter().zip(self.to).map(along));
+            self.is_made = true;
+        }
+        self.made
+    }
+}
+
 /// Evaluates the network's loss, accuracy and gradient over fixed slices of the examples.
 pub trait GradientEngine: Send {
     /// Describes what runs where, for display.
@@ -131,6 +184,20 @@ pub trait GradientEngine: Send {
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
+
+    /// Evaluates one part of the data at a point of a step's segment, like [`evaluate`](Self::evaluate).
+    ///
+    /// # Errors
+    /// As for [`evaluate`](Self::evaluate).
+    fn evaluate_on_segment(
+        &mut self,
+        part: Subset,
+        point: &mut SegmentPoint<'_>,
+        want: Want,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        self.evaluate(part, point.params(), want, out)
+    }
 
     /// Evaluates loss and gradient of a mini-batch, as one slice: `rows` index the examples that are drawn from.
     /// Dropout is active only here; `noise` seeds it.

@@ -146,8 +146,6 @@ pub struct Integrator {
     layers: NodeSums,
     /// `[C, L]`
     class_layers: NodeSums,
-    /// `[P]`: parameters of the node under evaluation.
-    node: Vec<f32>,
     point: PointEvaluation,
 }
 
@@ -161,13 +159,12 @@ impl Integrator {
             held_out: NodeSums::default(),
             layers: NodeSums::default(),
             class_layers: NodeSums::default(),
-            node: Vec::new(),
             point: PointEvaluation::default(),
         }
     }
 
-    /// Integrates from `theta` (with known `start`) to `next`. `evaluate` is called once at every new node, first at
-    /// `next`, whose point is left in `end` as the start of the next step.
+    /// Integrates from `theta` (with known `start`) to `next`. `evaluate` is called once at every new node, with its α:
+    /// first at `next`, α = 1, whose evaluation is left in `end` as the start of the next step.
     ///
     /// The step is split by class if `start` has class gradients; then every node must have them. Otherwise those of
     /// other nodes are ignored.
@@ -183,7 +180,7 @@ impl Integrator {
         next: &[f32],
         start: &PointEvaluation,
         end: &mut PointEvaluation,
-        mut evaluate: impl FnMut(&[f32], &mut PointEvaluation) -> Result<(), E>,
+        mut evaluate: impl FnMut(f64, &mut PointEvaluation) -> Result<(), E>,
     ) -> Result<Integral, E> {
         let params = theta.len();
         let layer_count = self.layout.layers.len();
@@ -191,7 +188,7 @@ impl Integrator {
             .map(|(&from, &to)| f64::from(to) - f64::from(from))
             .collect();
 
-        evaluate(next, end)?;
+        evaluate(1.0, end)?;
         let mut evals = 1;
         let loss_change = end.train.loss - start.train.loss;
 
@@ -209,17 +206,13 @@ impl Integrator {
         let mut at = Rule::Trapezoid;
         let mut coarse: Vec<f64> = self.layers.integral(Rule::FirstOrder).collect();
         let mut fine: Vec<f64> = self.layers.integral(Rule::Trapezoid).collect();
-        let mut node = std::mem::take(&mut self.node);
         let mut point = std::mem::take(&mut self.point);
         let layer_error = loop {
             while at.segments() < rule.segments() {
                 at = at.refined();
                 self.refine();
                 for alpha in at.new_inner_nodes() {
-                    node.clear();
-                    let along = |(&from, d): (&f32, &f64)| single(f64::from(from) + alpha * d);
-                    node.extend(theta.iter().zip(&delta).map(along));
-                    evaluate(&node, &mut point)?;
+                    evaluate(alpha, &mut point)?;
                     self.add_node(&point, &delta, NodePosition::Inner);
                     evals += 1;
                 }
@@ -236,7 +229,6 @@ impl Integrator {
             }
             rule = rule.refined();
         };
-        self.node = node;
         self.point = point;
         Ok(Integral {
             gradient: self.gradient.integral(rule).collect(),
@@ -307,14 +299,10 @@ fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
     values.iter().map(|&value| f64::from(value))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
-fn single(value: f64) -> f32 {
-    value as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::SegmentPoint;
     use crate::layout::TensorKind;
 
     /// Two layers of one parameter each.
@@ -324,6 +312,11 @@ mod tests {
             layout.push_layer(name, "linear", 1, &[(TensorKind::Weight, vec![1, 1])]);
         }
         layout
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
+    fn single(value: f64) -> f32 {
+        value as f32
     }
 
     /// L(x, y) = x⁴ + e^{ky}, which is a sum, so each layer's allocation is known exactly.
@@ -342,9 +335,12 @@ mod tests {
         let (from, to) = ([1.0, 0.0], [0.5, 1.0]);
         let (mut start, mut end) = (PointEvaluation::default(), PointEvaluation::default());
         loss(&from, &mut start).unwrap();
-        let mut evaluate = |p: &[f32], out: &mut PointEvaluation| {
+        let mut evaluate = |alpha: f64, out: &mut PointEvaluation| {
             calls += 1;
-            loss(p, out)
+            loss(
+                SegmentPoint::new(&from, &to, alpha, &mut Vec::new()).params(),
+                out,
+            )
         };
         let mut integrator = Integrator::new(settings, &layout());
         let integral = integrator

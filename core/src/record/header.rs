@@ -27,7 +27,7 @@ pub struct RunHeader {
     pub slice_size: u64,
     /// Name of the network.
     pub network: String,
-    /// Planned number of steps.
+    /// Planned number of steps; 0 if it is unknown, as in a training in another program.
     pub planned_steps: u64,
     /// Steps in an epoch.
     pub steps_per_epoch: u64,

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use super::inquiry::{Inquiry, answer_waiting};
 use super::trainer::{TrainError, Trainer};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord};
+use crate::trajectory::NextPoint;
 
 /// An order to a running training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,22 +203,36 @@ fn drive(
     sink: &mut impl Sink,
 ) -> Result<Status, Interruption> {
     let mut saved = trainer.steps_done();
-    while trainer.steps_done() < trainer.steps_planned() {
+    let status = loop {
+        if trainer.has_all_steps() {
+            // There is nothing to resume.
+            return Ok(Status::Finished);
+        }
         if stop_is_wanted(trainer, orders, sink)? {
-            if trainer.steps_done() > saved {
+            break Status::Stopped;
+        }
+        match trainer.next_point(orders.wakeups())? {
+            NextPoint::Ready => {}
+            NextPoint::Interrupted => continue,
+            NextPoint::Checkpoint => {
                 sink.checkpoint(trainer.checkpoint())?;
+                saved = trainer.steps_done();
+                continue;
             }
-            return Ok(Status::Stopped);
+            NextPoint::Stop => break Status::Stopped,
+            NextPoint::End => break Status::Finished,
         }
         sink.step(trainer.step()?)?;
-        // After the last step there is nothing to resume.
         let done = trainer.steps_done();
-        if done < trainer.steps_planned() && sink.checkpoint_is_due(done) {
+        if !trainer.has_all_steps() && sink.checkpoint_is_due(done) {
             sink.checkpoint(trainer.checkpoint())?;
             saved = done;
         }
+    };
+    if trainer.steps_done() > saved {
+        sink.checkpoint(trainer.checkpoint())?;
     }
-    Ok(Status::Finished)
+    Ok(status)
 }
 
 /// Follows the newest order; blocks while paused. A pause that no order can end any more is over. Inquiries are

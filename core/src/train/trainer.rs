@@ -7,13 +7,13 @@ use crossbeam_channel::{Receiver, never};
 use super::inquiry::Inquiry;
 use crate::analysis::numbers::chosen;
 use crate::data::Batches;
-use crate::engine::{EngineError, Evaluation, GradientEngine, Subset, Want};
+use crate::engine::{EngineError, Evaluation, GradientEngine, SegmentPoint, Subset, Want};
 use crate::layout::ParamLayout;
 use crate::lca::allocation::{Allocated, EndLosses};
 use crate::lca::{Allocator, Integrator, IntegratorSettings, PointEvaluation};
 use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
-use crate::trajectory::{Trajectory, TrajectoryError};
+use crate::trajectory::{NextPoint, StepFacts, Trajectory, TrajectoryError};
 
 /// Number of snapshots of every parameter's running totals that a run records, including the last step's.
 const TOTALS_SNAPSHOTS: u64 = 8;
@@ -26,6 +26,7 @@ const RUNNING_SHARE: f32 = 0.1;
 pub struct TrainSettings {
     /// Seeds dropout.
     pub seed: u64,
+    /// Planned number of steps; 0 if it is unknown.
     pub steps: u64,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
@@ -98,6 +99,8 @@ pub struct Trainer {
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,
+    /// `[P]`: memory for the parameters at inner nodes.
+    node: Vec<f32>,
     /// Source of the weights, if not an optimizer.
     trajectory: Option<Box<dyn Trajectory>>,
     /// Inquiries to answer between two steps.
@@ -151,6 +154,7 @@ impl Trainer {
             losses: Losses::default(),
             batch: Evaluation::default(),
             scratch: Evaluation::default(),
+            node: Vec::new(),
             trajectory: None,
             inquiries: never::<Inquiry>(),
             settings,
@@ -190,9 +194,28 @@ impl Trainer {
         self.step
     }
 
+    /// Planned number of steps; 0 if it is unknown.
     #[must_use]
     pub fn steps_planned(&self) -> u64 {
         self.settings.steps
+    }
+
+    /// Whether the planned steps are done.
+    #[must_use]
+    pub fn has_all_steps(&self) -> bool {
+        let planned = self.settings.steps;
+        planned > 0 && self.step >= planned
+    }
+
+    /// Waits until the next step can be taken: without a given path, it always can.
+    ///
+    /// # Errors
+    /// The path cannot be continued.
+    pub(super) fn next_point(&mut self, wakeups: &Receiver<()>) -> Result<NextPoint, TrainError> {
+        match &mut self.trajectory {
+            Some(trajectory) => Ok(trajectory.next(self.step, wakeups)?),
+            None => Ok(NextPoint::Ready),
+        }
     }
 
     /// `[P]`: the parameters after the steps done.
@@ -215,7 +238,8 @@ impl Trainer {
             engine: self.engine.as_mut(),
             held_out: self.settings.held_out_lca,
         };
-        probe.evaluate(&self.theta, want, &mut self.start)?;
+        let mut here = SegmentPoint::new(&self.theta, &self.theta, 0.0, &mut self.node);
+        probe.evaluate(&mut here, want, &mut self.start)?;
         self.check_finite("the loss", self.start.train.loss)?;
         self.losses = self.losses_at(StepEnd::Start)?;
         Ok(StartRecord {
@@ -240,14 +264,14 @@ impl Trainer {
     /// The engine fails, or the loss or a parameter is no longer finite; the step is then not done.
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
         let step = self.step;
-        let StepMotion {
+        let StepFacts {
             epoch,
             learning_rate,
             batch_loss,
         } = match &mut self.trajectory {
             Some(trajectory) => {
                 trajectory.point(step + 1, &mut self.next)?;
-                StepMotion::GIVEN
+                trajectory.facts()
             }
             None => self.train()?,
         };
@@ -266,13 +290,18 @@ impl Trainer {
             engine: self.engine.as_mut(),
             held_out: self.settings.held_out_lca,
         };
+        let (theta, next, node) = (&self.theta, &self.next, &mut self.node);
         let integral = self.integrator.integrate(
-            &self.theta,
-            &self.next,
+            theta,
+            next,
             &self.start,
             &mut self.end,
-            // The first node requested is the end.
-            |params, point| probe.evaluate(params, std::mem::replace(&mut want, inside), point),
+            |alpha, evaluation| {
+                let mut point = SegmentPoint::new(theta, next, alpha, node);
+                // The first node requested is the end.
+                let want = std::mem::replace(&mut want, inside);
+                probe.evaluate(&mut point, want, evaluation)
+            },
         )?;
         self.check_finite("the loss", self.end.train.loss)?;
         let integral_size: f64 = integral.gradient.iter().sum();
@@ -336,7 +365,7 @@ impl Trainer {
     }
 
     /// Evaluates a mini-batch and lets the optimizer step from `theta` to `next`.
-    fn train(&mut self) -> Result<StepMotion, TrainError> {
+    fn train(&mut self) -> Result<StepFacts, TrainError> {
         let settings = &self.settings;
         let (step, epoch) = (self.step, self.epoch());
         let factor = settings.schedule.factor(step, settings.steps);
@@ -352,7 +381,7 @@ impl Trainer {
         self.next.copy_from_slice(&self.theta);
         self.groups
             .step(&mut self.next, &self.batch.gradient, step, factor);
-        Ok(StepMotion {
+        Ok(StepFacts {
             epoch,
             learning_rate,
             batch_loss: self.batch.loss,
@@ -391,7 +420,7 @@ impl Trainer {
         let TrainSettings {
             class_every, steps, ..
         } = self.settings;
-        class_every > 0 && step.is_multiple_of(class_every) && step < steps
+        class_every > 0 && step.is_multiple_of(class_every) && (step < steps || steps == 0)
     }
 
     /// Number of passes over the training set so far.
@@ -423,33 +452,38 @@ impl Trainer {
     /// Returns the losses at one end of the step. The held-out ones are evaluated if that is due and has not happened
     /// on the way.
     fn losses_at(&mut self, place: StepEnd) -> Result<Losses, TrainError> {
-        let (point, params, done) = match place {
+        let (evaluation, params, done) = match place {
             StepEnd::Start => (&self.start, &self.theta, self.step),
             StepEnd::End => (&self.end, &self.next, self.step + 1),
         };
+        let alpha = match place {
+            StepEnd::Start => 0.0,
+            StepEnd::End => 1.0,
+        };
+        let mut point = SegmentPoint::new(&self.theta, params, alpha, &mut self.node);
         let mut losses = Losses {
-            train: point.train.loss,
-            train_accuracy: point.train.accuracy,
+            train: evaluation.train.loss,
+            train_accuracy: evaluation.train.accuracy,
             test: f64::NAN,
             test_accuracy: f64::NAN,
             validation: f64::NAN,
             validation_accuracy: f64::NAN,
-            train_class: point.train.class_loss.clone(),
+            train_class: evaluation.train.class_loss.clone(),
         };
         let last = done == self.settings.steps;
-        if let Some(test) = &point.held_out {
+        if let Some(test) = &evaluation.held_out {
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         } else if last || done % self.settings.test_every == 0 {
             let test = &mut self.scratch;
             self.engine
-                .evaluate(Subset::Test, params, Want::Loss, test)?;
+                .evaluate_on_segment(Subset::Test, &mut point, Want::Loss, test)?;
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         }
         let epoch_ends = done % (self.batches.batches_per_epoch() as u64).max(1) == 0;
         if self.has_validation && (last || epoch_ends) {
             let set = &mut self.scratch;
             self.engine
-                .evaluate(Subset::Validation, params, Want::Loss, set)?;
+                .evaluate_on_segment(Subset::Validation, &mut point, Want::Loss, set)?;
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
         }
         // A slice's statistics in batch norms are part of the allocated loss. Accuracies on unseen examples, however,
@@ -470,26 +504,14 @@ impl Trainer {
 }
 
 /// Whether the running totals are recorded after `done` of the `planned` steps: snapshots are spread evenly over them.
+/// If the number of steps is unknown (0), each snapshot covers twice as many as the one before.
 #[must_use]
 pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
-    let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned.max(1);
+    if planned == 0 {
+        return done.is_power_of_two();
+    }
+    let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned;
     done > 0 && part(done) > part(done - 1)
-}
-
-/// A move of the parameters in one step, and its circumstances.
-struct StepMotion {
-    epoch: f64,
-    learning_rate: f64,
-    batch_loss: f64,
-}
-
-impl StepMotion {
-    /// Along given weights: their origin is unknown.
-    const GIVEN: Self = Self {
-        epoch: f64::NAN,
-        learning_rate: f64::NAN,
-        batch_loss: f64::NAN,
-    };
 }
 
 /// An end of the step.
@@ -509,16 +531,16 @@ impl NodeEvaluator<'_> {
     /// Evaluates a node; `want` applies to the training loss.
     fn evaluate(
         &mut self,
-        params: &[f32],
+        point: &mut SegmentPoint<'_>,
         want: Want,
-        point: &mut PointEvaluation,
+        out: &mut PointEvaluation,
     ) -> Result<(), EngineError> {
         self.engine
-            .evaluate(Subset::Train, params, want, &mut point.train)?;
+            .evaluate_on_segment(Subset::Train, point, want, &mut out.train)?;
         if self.held_out {
-            let held_out = point.held_out.get_or_insert_default();
+            let held_out = out.held_out.get_or_insert_default();
             self.engine
-                .evaluate(Subset::Test, params, Want::Gradient, held_out)?;
+                .evaluate_on_segment(Subset::Test, point, Want::Gradient, held_out)?;
         }
         Ok(())
     }

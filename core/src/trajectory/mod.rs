@@ -14,6 +14,8 @@ mod tensors;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crossbeam_channel::Receiver;
+
 use crate::small_file;
 
 pub use snapshots::SnapshotFolder;
@@ -24,17 +26,69 @@ pub use straight::StraightLine;
 #[error("{0}")]
 pub struct TrajectoryError(pub String);
 
+/// What is known of the step that led to a point, apart from the weights. NaN is unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepFacts {
+    /// Passes over the training set before the step, as a fraction.
+    pub epoch: f64,
+    pub learning_rate: f64,
+    /// Loss of the mini-batch before the step.
+    pub batch_loss: f64,
+}
+
+impl StepFacts {
+    pub const UNKNOWN: Self = Self {
+        epoch: f64::NAN,
+        learning_rate: f64::NAN,
+        batch_loss: f64::NAN,
+    };
+}
+
+/// Whether a path goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextPoint {
+    /// The next point is there.
+    Ready,
+    /// The path ends.
+    End,
+    /// The program that makes the path stops it before its end.
+    Stop,
+    /// First the state is to be saved.
+    Checkpoint,
+    /// An order woke the wait for the next point.
+    Interrupted,
+}
+
 /// The successive points of a path; a step leads from each to the next.
 pub trait Trajectory: Send {
-    /// Returns the number of steps, at least 1: one less than the number of points.
+    /// Returns the number of steps: one less than the number of points. 0 if it is unknown while the path is being
+    /// made.
     fn steps(&self) -> u64;
 
-    /// Writes the point after `done` steps, up to [`steps`](Trajectory::steps), into `params` (`[P]`, in the order of
-    /// the layout).
+    /// Writes the point after `done` steps into `params` (`[P]`, in the order of the layout). It is
+    /// [`Ready`](NextPoint::Ready), or the last one asked for.
     ///
     /// # Errors
     /// The point cannot be read, or belongs to another network.
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError>;
+
+    /// Waits until it is known whether there is a point after the one after `done` steps, or until `wakeups` has
+    /// something. A path that exists already is not waited for.
+    ///
+    /// # Errors
+    /// The program that makes the path is gone, or cannot continue it.
+    fn next(&mut self, done: u64, _wakeups: &Receiver<()>) -> Result<NextPoint, TrajectoryError> {
+        Ok(if done < self.steps() {
+            NextPoint::Ready
+        } else {
+            NextPoint::End
+        })
+    }
+
+    /// Returns what is known of the step to the last point read.
+    fn facts(&self) -> StepFacts {
+        StepFacts::UNKNOWN
+    }
 
     /// Returns the names of the files that hold the points, in order, if each has one; for a straight line only the
     /// ends.

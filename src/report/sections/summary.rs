@@ -20,7 +20,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let header = first.header();
     let layout = &header.layout;
     page.text(format!(
-        "{} with the network {}: {} with {}. Data: {}, {} for training and {} held out. {} reported of {} planned.",
+        "{} with the network {}: {} with {}. Data: {}, {} for training and {} held out. {} reported{}.",
         if page.has_repeats() { format!("{} runs with different seeds", page.group.runs.len()) } else { "One run".to_owned() },
         header.network,
         counted(layout.layers.len() as u64, "layer"),
@@ -29,7 +29,10 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         counted(header.train_index.len() as u64, "example"),
         count(header.test_index.len() as u64),
         counted(page.group.steps, "step"),
-        count(header.planned_steps),
+        match header.planned_steps {
+            0 => String::new(),
+            planned => format!(" of {} planned", count(planned)),
+        },
     ));
     // Other rules use a fixed number of points, however large the residual.
     let aim = if header.integrator == "adaptive" {

@@ -19,7 +19,10 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let dot = either(theme, " · ", " | ");
     let header = &app.model.header;
     let end = app.model.timeline.end();
-    let step = format!("{end}/{} steps", header.planned_steps);
+    let step = match header.planned_steps {
+        0 => format!("{end} steps"),
+        planned => format!("{end}/{planned} steps"),
+    };
     let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let epoch = end as f64 / header.steps_per_epoch as f64;
