@@ -11,4 +11,5 @@ mod hostile_files;
 mod hostile_links;
 mod long_runs;
 mod mutation;
+mod record;
 mod resume;
