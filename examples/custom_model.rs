@@ -309,6 +309,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         held_out_lca: false,
         layers: Vec::new(),
         class_every: 0,
+        every: 1,
         test_every: 10,
         record_weights: 0,
         record_params: 0,

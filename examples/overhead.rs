@@ -72,6 +72,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         integration: IntegratorSettings::default(),
         held_out_lca: false,
         class_every: 0,
+        every: 1,
         test_every: 1,
         record_weights: 0,
         record_params: 0,

@@ -222,8 +222,8 @@ mod tests {
 
     prop_compose! {
         fn counts()(
-            [steps, epochs, class_every, test_every, record_weights, record_params] in
-                std::array::from_fn::<_, 6, _>(|_| weighted(0.5, number())),
+            [steps, epochs, class_every, lca_every, test_every, record_weights, record_params] in
+                std::array::from_fn::<_, 7, _>(|_| weighted(0.5, number())),
             [train_size, lca_size, validation_size, test_size, batch_size, trace, threads, slice] in
                 std::array::from_fn::<_, 8, _>(|_| weighted(0.5, size())),
             segments in [weighted(0.2, any::<u32>()), weighted(0.2, any::<u32>())],
@@ -241,6 +241,7 @@ mod tests {
                 epochs,
                 class_every,
                 by_class: class_every.map(|_| true),
+                lca_every,
                 test_every,
                 record_weights,
                 record_params,

@@ -8,15 +8,18 @@ use crate::record::RunHeader;
 use crate::store::RecordedWeights;
 use crate::supervise::{Failure, sandbox};
 use crate::text::harmless;
-use crate::trajectory::{self, SnapshotFolder, StraightLine, Trajectory, TrajectoryError};
+use crate::trajectory::{
+    self, EveryNth, SnapshotFolder, StraightLine, Trajectory, TrajectoryError,
+};
 
-/// Opens the weights that a run follows.
+/// Opens the weights that a run follows, or every Nth of them.
 ///
 /// # Errors
 /// There are none, or they belong to another network.
 pub fn open_trajectory(
     choice: &TrajectoryChoice,
     layout: &ParamLayout,
+    every: u64,
 ) -> Result<Box<dyn Trajectory>, Failure> {
     let path: &Path = &choice.path;
     if !path.exists() {
@@ -38,6 +41,7 @@ pub fn open_trajectory(
         Box::new(RecordedWeights::open(path, layout)?)
     };
     match choice.straight {
+        None if every > 1 => Ok(Box::new(EveryNth::new(trajectory, every))),
         None => Ok(trajectory),
         Some(steps) => {
             let line = StraightLine::between_ends_of(trajectory.as_mut(), layout.params(), steps);

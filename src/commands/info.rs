@@ -96,6 +96,9 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     {
         let _ = write!(steps, ", {}", speed(seconds));
     }
+    if let Some(every) = header.chord() {
+        let _ = write!(steps, ", each of {every} optimizer steps");
+    }
     line("steps", steps);
     line(
         "network",

@@ -52,7 +52,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     config.batch_size = Some(batch_size);
     let mut steps_per_epoch = batches.batches_per_epoch() as u64;
     let trajectory = match &config.course {
-        Some(choice) => Some(open_trajectory(choice, &network.layout)?),
+        Some(choice) => Some(open_trajectory(choice, &network.layout, config.lca_every)?),
         None => None,
     };
     if let Some(trajectory) = &trajectory {
@@ -90,8 +90,13 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         integrator: config.integration.method.to_string(),
         slice_size: slice_size as u64,
         network: network.name.clone(),
-        planned_steps: steps,
+        planned_steps: if config.course.is_some() {
+            steps
+        } else {
+            steps.div_ceil(config.lca_every)
+        },
         steps_per_epoch,
+        lca_every: config.lca_every,
         tolerance: config.integration.tolerance,
         layout: network.layout.clone(),
         input_shape: shape.to_vec(),
@@ -176,6 +181,7 @@ pub(super) fn settings(
             0
         },
         test_every: config.test_every,
+        every: config.lca_every,
         record_weights: config.record_weights,
         record_params: config.record_params,
         traced,

@@ -94,7 +94,10 @@ fn begin_new(
     memory: &SharedMemory,
     request: RecordRequest,
 ) -> Result<(PathBuf, RunningTraining), Failure> {
-    let options = &request.options;
+    let options = &Options {
+        lca_every: Some(request.every),
+        ..request.options.clone()
+    };
     only_of_a_recording(options, &["output", "force"])?;
     let force = options.force.unwrap_or(false);
     let wanted = options.output.clone();
@@ -156,6 +159,13 @@ fn resume(
     let origin = path.display().to_string();
     let stored = recording_options(&run.reader().header().config, &origin)?;
     let (config, planned) = resolve(&merge(&stored, given)?)?;
+    if config.lca_every != request.every {
+        return Err(ConfigError(format!(
+            "every: a step of this run covers {} optimizer steps, not {}",
+            config.lca_every, request.every
+        ))
+        .into());
+    }
     let prepared = prepare(client, memory, &request, &config, planned)?;
     let ResumedRun {
         model,
@@ -286,6 +296,7 @@ fn prepare(
         slice_size: *slice_size,
         network: network.clone(),
         planned_steps: planned,
+        lca_every: config.lca_every,
         tolerance: config.integration.tolerance,
         layout: layout.clone(),
         input_shape: input_shape.clone(),

@@ -149,6 +149,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
         (
             (file.planned_steps, file.slice_size, file.held_out_lca)
                 == (now.planned_steps, now.slice_size, now.held_out_lca)
+                && file.lca_every.max(1) == now.lca_every.max(1)
                 && (file.record_weights > 0, file.record_params > 0)
                     == (now.record_weights > 0, now.record_params > 0),
             "its configuration contradicts its datasets",

@@ -146,6 +146,11 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_every: Option<u64>,
+    /// Allocate every N optimizer steps as one, along the chord from before the first to after the last;
+    /// other counts of steps are then of these. An Nth of the cost; another path [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lca_every: Option<u64>,
     /// Evaluate the held-out loss every N steps [default: 1]
     #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -325,7 +330,7 @@ impl Options {
                 network, data, train_size, lca_size, validation_size, test_size, steps, epochs, batch_size,
                 optimizer, learning_rate, momentum, weight_decay, schedule, layer, seed, integrator, tolerance,
                 relative_tolerance, layer_tolerance, min_segments, max_segments, slice_size, lca_test, by_class,
-                class_every, test_every, course, straight, checkpoint_every, record_weights, record_params, trace,
+                class_every, lca_every, test_every, course, straight, checkpoint_every, record_weights, record_params, trace,
                 compression, mantissa_bits, device, engine, threads,
             ] and not [
                 repeats, output, force, headless, quiet, color, glyphs, fps,
@@ -340,7 +345,7 @@ impl Options {
             self,
             [
                 steps, seed, integrator, tolerance, relative_tolerance, layer_tolerance, min_segments,
-                max_segments, lca_test, by_class, class_every, test_every, checkpoint_every, record_weights,
+                max_segments, lca_test, by_class, class_every, lca_every, test_every, checkpoint_every, record_weights,
                 record_params, trace, compression, mantissa_bits,
             ] and not [
                 network, data, train_size, lca_size, validation_size, test_size, epochs, batch_size, optimizer,

@@ -61,6 +61,8 @@ pub struct RunConfig {
     pub by_class: bool,
     /// 1 if not split by class.
     pub class_every: u64,
+    /// Optimizer steps in a step.
+    pub lca_every: u64,
     pub test_every: u64,
     pub checkpoint_every: CheckpointEvery,
     pub record_weights: u64,
@@ -146,6 +148,7 @@ impl RunConfig {
             lca_test: o.lca_test.unwrap_or(false),
             by_class,
             class_every: count("--class-every", o.class_every.unwrap_or(1))?,
+            lca_every: count("--lca-every", o.lca_every.unwrap_or(1))?,
             test_every: count("--test-every", o.test_every.unwrap_or(1))?,
             checkpoint_every: (o.checkpoint_every).unwrap_or(CheckpointEvery::Seconds(60)),
             record_weights: count_or_none("--record-weights", o.record_weights.unwrap_or(0))?,
@@ -181,6 +184,7 @@ impl RunConfig {
             lca_test,
             by_class,
             class_every,
+            lca_every,
             test_every,
             checkpoint_every,
             record_weights,
@@ -241,6 +245,7 @@ impl RunConfig {
             lca_test: Some(lca_test),
             by_class: Some(by_class),
             class_every: by_class.then_some(class_every),
+            lca_every: Some(lca_every).filter(|&every| every > 1),
             test_every: Some(test_every),
             checkpoint_every: Some(checkpoint_every),
             record_weights: Some(record_weights),
@@ -278,6 +283,10 @@ fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
             "--{} is a training setting, but nothing is trained: the weights are given",
             key.replace('_', "-")
         )));
+    }
+    if o.straight.is_some() && o.lca_every.is_some() {
+        let what = "--straight has a number of steps of its own: give it, or --lca-every";
+        return Err(ConfigError(what.to_owned()));
     }
     let straight = o.straight.map(|n| count("--straight", n)).transpose()?;
     Ok(Some(TrajectoryChoice { path, straight }))

@@ -17,6 +17,8 @@ pub struct RunSettings {
     pub max_segments: Option<u64>,
     /// Whether the training and the held-out examples are samples of a larger set.
     pub is_drawn: [bool; 2],
+    /// Optimizer steps in a step.
+    every: u64,
     /// Whether the weights were trained by another program.
     pub is_given: bool,
     /// Whether this program trained the network; its losses are then cross-entropies.
@@ -48,6 +50,7 @@ impl RunSettings {
                 .filter(|_| adaptive)
                 .and_then(|n| n.try_into().ok()),
             is_drawn: ["train_size", "test_size"].map(|key| config.contains_key(key)),
+            every: header.lca_every.max(1),
             is_given: config.contains_key("course") || recording.is_some(),
             is_known: !config.is_empty() && recording.is_none(),
         }
@@ -58,15 +61,20 @@ impl RunSettings {
     #[must_use]
     pub fn delay(&self, layer: usize) -> Option<f64> {
         let momentum = self.momentum.get(layer).copied().flatten()?;
-        Some(momentum / (1.0 - momentum)).filter(|delay| delay.is_finite())
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let delay = momentum / (1.0 - momentum) / self.every as f64;
+        Some(delay).filter(|delay| delay.is_finite())
     }
 
     /// `[L]`: whether each layer is meant to stand still in a step, because it is frozen or its first delayed gradient
     /// has not arrived yet. Empty if unknown.
     pub fn expected_still(&self, step: u64) -> impl Iterator<Item = bool> {
+        let every = self.every.max(1);
+        let first = step.saturating_mul(every);
+        let last = first.saturating_add(every - 1);
         self.layers.iter().map(move |layer| {
-            let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
-            frozen || layer.delay.is_some_and(|delay| step < delay as u64)
+            let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(first);
+            frozen || layer.delay.is_some_and(|delay| last < delay as u64)
         })
     }
 }

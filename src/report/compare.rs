@@ -13,8 +13,9 @@ use crate::export::{Column, Table};
 type ComparedResult = (&'static str, Option<&'static str>, fn(&ReportedRun) -> f64);
 
 /// Keys that affect only what is measured.
-const MEASURED: [&str; 9] = [
+const MEASURED: [&str; 10] = [
     "lca_size",
+    "lca_every",
     "by_class",
     "class_every",
     "lca_test",

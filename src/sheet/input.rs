@@ -275,14 +275,19 @@ impl<'a> SheetInput<'a> {
         Ok(())
     }
 
-    /// The columns `step` and `steps`: the first step of each row, and how many it has.
+    /// The columns `step` and `steps`: the first step of each row, and how many it has. If a step covers several
+    /// optimizer steps, `optimizer_step` is the first of them.
     pub fn index(&self) -> Vec<Column> {
-        let first = self.rows().map(|row| row.start).collect();
+        let first: Vec<u64> = self.rows().map(|row| row.start).collect();
         let steps = self.rows().map(|row| row.end - row.start).collect();
-        vec![
+        let chord = self.header().chord();
+        let optimizer = chord.map(|every| first.iter().map(|step| step * every).collect());
+        let mut columns = vec![
             Column::u64("step", None, first),
             Column::u64("steps", None, steps),
-        ]
+        ];
+        columns.extend(optimizer.map(|steps| Column::u64("optimizer_step", None, steps)));
+        columns
     }
 
     /// The columns `step` and `steps`, followed by those of the fields.

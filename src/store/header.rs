@@ -33,6 +33,7 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         ("slice_size", header.slice_size),
         ("planned_steps", header.planned_steps),
         ("steps_per_epoch", header.steps_per_epoch),
+        ("lca_every", header.lca_every.max(1)),
     ] {
         file.new_attr::<u64>().create(name)?.write_scalar(&value)?;
     }

@@ -116,6 +116,8 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         network: string("network")?,
         planned_steps: number(path, file, "planned_steps")?,
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
+        // Not in files of older programs.
+        lca_every: number(path, file, "lca_every").unwrap_or(1),
         tolerance: number(path, file, "tolerance")?,
         layout,
         input_shape: input_shape(path, file)?,

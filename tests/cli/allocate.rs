@@ -520,3 +520,59 @@ fn weights_that_cannot_be_followed_say_why() {
     }
     fails(&odd, &[], 1, &["1 rows", "at least two"]);
 }
+
+/// `--lca-every N` takes the same path, and allocates it along chords: as `allocate` does with every Nth of its points.
+#[test]
+fn every_nth_step_of_the_same_path_is_allocated_along_the_chord() {
+    let folder = tempdir().unwrap();
+    // Seven optimizer steps: the last chord covers only one.
+    let flags = ["--steps", "7", "--record-weights", "1", "--lca-test"];
+    let whole = train(folder.path(), "whole.h5", &flags);
+    let chords = ["--lca-every", "3", "--tolerance", "1e-5"];
+    let path = train(folder.path(), "chords.h5", &[&flags[..], &chords].concat());
+    let again = folder.path().join("again.h5");
+    let again = allocated(&whole, &[&chords[..], &["--lca-test"]].concat(), &again);
+
+    let (whole, chords) = (RunFile::open(&whole), RunFile::open(&path));
+    let params = whole.singles("weight/value").shape[1];
+    let point = |file: &RunFile, at: usize| {
+        file.singles("weight/value").values[at * params..(at + 1) * params].to_vec()
+    };
+    for (at, of_whole) in [0, 3, 6, 7].into_iter().enumerate() {
+        assert!(point(&chords, at) == point(&whole, of_whole), "point {at}");
+    }
+    let losses = |file: &RunFile| file.reals("loss/train").values;
+    assert_eq!(losses(&chords), [0, 3, 6, 7].map(|at| losses(&whole)[at]));
+    for name in OF_THE_PATH {
+        assert!(chords.bits(name) == again.bits(name), "{name} differs");
+    }
+    // The sums close over the chord: another split of the same change.
+    let total = |file: &RunFile| file.reals("lca/total").values.iter().sum::<f64>();
+    let change = losses(&chords)[3] - losses(&chords)[0];
+    assert_close(total(&chords), change, 3e-5, "the chords");
+    assert_close(total(&whole), change, 7e-3, "the steps");
+    let epochs = chords.reals("step/epoch").values;
+    let of_whole = whole.reals("step/epoch").values;
+    assert_eq!(epochs, [0, 3, 6].map(|at| of_whole[at]));
+
+    let mut info = lcascope();
+    info.arg("info").arg(&path);
+    let info = Outcome::of(info).stdout;
+    assert!(
+        info.contains("3 of 3") && info.contains("each of 3 optimizer steps"),
+        "{info}"
+    );
+    let mut export = lcascope();
+    export.arg("export").arg(&path).args(["--view", "overview"]);
+    let table = Outcome::of({
+        export.args(["-o", "-"]);
+        export
+    });
+    assert!(table.stdout.contains("optimizer_step"), "{table:?}");
+    let straight = allocate(
+        &path,
+        &["--straight", "4", "--lca-every", "2"],
+        &folder.path().join("no.h5"),
+    );
+    straight.fails(2, &["--straight", "--lca-every"]);
+}

@@ -230,6 +230,7 @@ fn allocations_close_in_a_training() {
         held_out_lca: true,
         layers: Vec::new(),
         class_every: 1,
+        every: 1,
         test_every: 1,
         record_weights: 0,
         record_params: 0,

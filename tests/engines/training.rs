@@ -74,6 +74,7 @@ fn setup() -> Setup {
             },
             held_out_lca: true,
             class_every: 1,
+            every: 1,
             test_every: 1,
             record_weights: 4,
             record_params: 1,

@@ -125,6 +125,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         integration: IntegratorSettings::default(),
         held_out_lca: true,
         class_every: 1,
+        every: 1,
         test_every: 3,
         record_weights: 1,
         record_params: 1,

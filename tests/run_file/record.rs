@@ -406,7 +406,10 @@ fn a_resumed_recording_goes_on_as_if_it_had_never_ended() {
     assert_eq!(first.receive()["message"], "saved");
     patiently("the checkpoint", || {
         let verified = runs("verify", &path);
-        verified.stdout.contains("newest after step 3").then_some(())
+        verified
+            .stdout
+            .contains("newest after step 3")
+            .then_some(())
     });
     first.step();
     drop(first);

@@ -29,8 +29,11 @@ pub struct RunHeader {
     pub network: String,
     /// Planned number of steps; 0 if it is unknown, as in a training in another program.
     pub planned_steps: u64,
-    /// Steps in an epoch.
+    /// Optimizer steps in an epoch; 0 if unknown.
     pub steps_per_epoch: u64,
+    /// Optimizer steps that a step covers, along their chord; 0 is 1.
+    #[serde(default)]
+    pub lca_every: u64,
     /// Largest accepted residual of a step, in nats.
     pub tolerance: f64,
     pub layout: ParamLayout,
@@ -82,6 +85,12 @@ impl RunHeader {
             tolerance: 1e-3,
             ..Self::default()
         }
+    }
+
+    /// Optimizer steps that a step covers, if it covers several.
+    #[must_use]
+    pub fn chord(&self) -> Option<u64> {
+        Some(self.lca_every).filter(|&every| every > 1)
     }
 
     /// `B`: number of bins of the histogram of allocations.

@@ -115,8 +115,8 @@ impl Trainer {
         self.allocator.set_totals(totals);
         restore_groups(&mut self.groups, &mut from)?;
         self.next.copy_from_slice(&self.theta);
-        self.batches.seek(saved.step);
         self.step = saved.step;
+        self.batches.seek(self.optimizer_steps(self.step));
         Ok(())
     }
 

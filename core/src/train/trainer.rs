@@ -26,8 +26,10 @@ const RUNNING_SHARE: f32 = 0.1;
 pub struct TrainSettings {
     /// Seeds dropout.
     pub seed: u64,
-    /// Planned number of steps; 0 if it is unknown.
+    /// Planned number of optimizer steps; 0 if it is unknown.
     pub steps: u64,
+    /// Optimizer steps that are allocated as one step, along their chord; at least 1. The last may have fewer.
+    pub every: u64,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
@@ -169,7 +171,7 @@ impl Trainer {
     pub fn follow(&mut self, mut trajectory: Box<dyn Trajectory>) -> Result<(), TrajectoryError> {
         trajectory.point(self.step, &mut self.theta)?;
         self.next.copy_from_slice(&self.theta);
-        self.settings.steps = trajectory.steps();
+        (self.settings.steps, self.settings.every) = (trajectory.steps(), 1);
         self.trajectory = Some(trajectory);
         Ok(())
     }
@@ -197,13 +199,13 @@ impl Trainer {
     /// Planned number of steps; 0 if it is unknown.
     #[must_use]
     pub fn steps_planned(&self) -> u64 {
-        self.settings.steps
+        self.settings.steps.div_ceil(self.settings.every)
     }
 
     /// Whether the planned steps are done.
     #[must_use]
     pub fn has_all_steps(&self) -> bool {
-        let planned = self.settings.steps;
+        let planned = self.steps_planned();
         planned > 0 && self.step >= planned
     }
 
@@ -364,28 +366,45 @@ impl Trainer {
         Ok(record)
     }
 
-    /// Evaluates a mini-batch and lets the optimizer step from `theta` to `next`.
+    /// Evaluates mini-batches and lets the optimizer step from `theta` to `next`. Returns the facts of the first step.
     fn train(&mut self) -> Result<StepFacts, TrainError> {
+        self.next.copy_from_slice(&self.theta);
+        let first = self.optimizer_steps(self.step);
+        let facts = self.optimizer_step(first)?;
+        for step in first + 1..self.optimizer_steps(self.step + 1) {
+            self.optimizer_step(step)?;
+        }
+        Ok(facts)
+    }
+
+    /// Evaluates a mini-batch at `next` and moves it by one step of the optimizer.
+    fn optimizer_step(&mut self, step: u64) -> Result<StepFacts, TrainError> {
         let settings = &self.settings;
-        let (step, epoch) = (self.step, self.epoch());
         let factor = settings.schedule.factor(step, settings.steps);
-        let learning_rate = settings.learning_rate * factor;
         let rows = self.batches.next_batch();
         let noise = settings.seed.rotate_left(32) ^ (step + 1);
         self.engine
-            .evaluate_batch(&self.theta, rows, noise, &mut self.batch)?;
+            .evaluate_batch(&self.next, rows, noise, &mut self.batch)?;
         self.check_finite("the mini-batch loss", self.batch.loss)?;
         for (running, &of_batch) in self.running.iter_mut().zip(&self.batch.statistics) {
             *running += RUNNING_SHARE * (of_batch - *running);
         }
-        self.next.copy_from_slice(&self.theta);
         self.groups
             .step(&mut self.next, &self.batch.gradient, step, factor);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let epoch = step as f64 / self.batches.batches_per_epoch() as f64;
         Ok(StepFacts {
             epoch,
-            learning_rate,
+            learning_rate: self.settings.learning_rate * factor,
             batch_loss: self.batch.loss,
         })
+    }
+
+    /// The number of optimizer steps in the first `done` steps.
+    pub(super) fn optimizer_steps(&self, done: u64) -> u64 {
+        let TrainSettings { steps, every, .. } = self.settings;
+        let all = done.saturating_mul(every);
+        if steps == 0 { all } else { all.min(steps) }
     }
 
     /// Checks that a resumed trajectory passes through the point where the run stopped.
@@ -412,21 +431,21 @@ impl Trainer {
     }
 
     fn snapshot_is_due(&self, done: u64) -> bool {
-        snapshot_is_due(done, self.settings.steps)
+        snapshot_is_due(done, self.steps_planned())
     }
 
     /// Whether the allocation of a step, which may lie beyond the last, is split by class.
     fn class_split_is_due(&self, step: u64) -> bool {
-        let TrainSettings {
-            class_every, steps, ..
-        } = self.settings;
-        class_every > 0 && step.is_multiple_of(class_every) && (step < steps || steps == 0)
+        let (class_every, planned) = (self.settings.class_every, self.steps_planned());
+        class_every > 0 && step.is_multiple_of(class_every) && (step < planned || planned == 0)
     }
 
-    /// Number of passes over the training set so far.
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-    fn epoch(&self) -> f64 {
-        self.step as f64 / self.batches.batches_per_epoch() as f64
+    /// Whether an epoch ends within the last of the first `done` steps; also true before the first.
+    fn epoch_ends(&self, done: u64) -> bool {
+        let epoch = (self.batches.batches_per_epoch() as u64).max(1);
+        let epochs = |done| self.optimizer_steps(done) / epoch;
+        done.checked_sub(1)
+            .is_none_or(|before| epochs(done) > epochs(before))
     }
 
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
@@ -442,10 +461,8 @@ impl Trainer {
             what,
             value,
             rate: self.settings.learning_rate
-                * self
-                    .settings
-                    .schedule
-                    .factor(self.step, self.settings.steps),
+                * (self.settings.schedule)
+                    .factor(self.optimizer_steps(self.step), self.settings.steps),
         })
     }
 
@@ -456,6 +473,8 @@ impl Trainer {
             StepEnd::Start => (&self.start, &self.theta, self.step),
             StepEnd::End => (&self.end, &self.next, self.step + 1),
         };
+        let last = done == self.steps_planned();
+        let epoch_ends = self.epoch_ends(done);
         let alpha = match place {
             StepEnd::Start => 0.0,
             StepEnd::End => 1.0,
@@ -470,7 +489,6 @@ impl Trainer {
             validation_accuracy: f64::NAN,
             train_class: evaluation.train.class_loss.clone(),
         };
-        let last = done == self.settings.steps;
         if let Some(test) = &evaluation.held_out {
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         } else if last || done % self.settings.test_every == 0 {
@@ -479,7 +497,6 @@ impl Trainer {
                 .evaluate_on_segment(Subset::Test, &mut point, Want::Loss, test)?;
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         }
-        let epoch_ends = done % (self.batches.batches_per_epoch() as u64).max(1) == 0;
         if self.has_validation && (last || epoch_ends) {
             let set = &mut self.scratch;
             self.engine

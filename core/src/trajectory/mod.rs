@@ -4,6 +4,7 @@
 //! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer
 //! follows a [`Trajectory`] instead of an optimizer.
 
+mod every;
 mod foreign;
 mod name;
 mod order;
@@ -18,6 +19,7 @@ use crossbeam_channel::Receiver;
 
 use crate::small_file;
 
+pub use every::EveryNth;
 pub use snapshots::SnapshotFolder;
 pub use straight::StraightLine;
 

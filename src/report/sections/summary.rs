@@ -34,6 +34,11 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             planned => format!(" of {} planned", count(planned)),
         },
     ));
+    if let Some(every) = header.chord() {
+        page.text(format!(
+            "Each step covers {every} optimizer steps: the loss change is allocated along the chord between their ends."
+        ));
+    }
     // Other rules use a fixed number of points, however large the residual.
     let aim = if header.integrator == "adaptive" {
         format!(

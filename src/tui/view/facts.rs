@@ -30,6 +30,9 @@ pub fn head(model: &RunModel) -> Vec<(u8, String)> {
         let all = header.train_index.len();
         parts.insert(1, (0, format!("loss on {n} of {all} training examples")));
     }
+    if let Some(every) = header.chord() {
+        parts.insert(1, (0, format!("each step covers {every} optimizer steps")));
+    }
     parts
 }
 
