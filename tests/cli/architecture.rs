@@ -74,7 +74,16 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("signal_hook", &["commands", "supervise", "tui"]),
     (
         "crossbeam_channel",
-        &["control", "feed", "store", "supervise", "train", "tui"],
+        &[
+            "control",
+            "feed",
+            "protocol",
+            "store",
+            "supervise",
+            "train",
+            "trajectory",
+            "tui",
+        ],
     ),
 ];
 
