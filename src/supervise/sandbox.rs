@@ -287,14 +287,11 @@ pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCod
         let question = named.ok_or_else(|| Failure::Other(format!("unknown question {word}")))?;
         return exit_code_of(reply(question, path));
     }
-    if details {
-        return exit_code_of(feed::serve_details(path, io::stdin(), io::stdout()));
-    }
     // The library may be stuck, so only this is certain to end the process.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    exit_code_of(feed::serve(path, io::stdin(), io::stdout(), leave))
+    exit_code_of(feed::serve(path, details, io::stdin(), io::stdout(), leave))
 }
 
 fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
