@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::process::Signal;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::wire::{self, OpenedRun, ReaderMessage};
@@ -180,7 +181,7 @@ fn piped(mut command: Command) -> io::Result<Child> {
 /// # Errors
 /// The file is not a run, or the reader crashed on it.
 pub fn peek(reader: Command, path: &Path) -> Result<OpenedRun, OpenError> {
-    match first_word(reader, path)? {
+    match first_word(piped(reader)?, path)? {
         ReaderMessage::Opened(opened) => Ok(*opened),
         ReaderMessage::Failed(why) => Err(OpenError::Refused(why)),
         ReaderMessage::Event(_) => Err(OpenError::Crashed {
@@ -190,17 +191,26 @@ pub fn peek(reader: Command, path: &Path) -> Result<OpenedRun, OpenError> {
     }
 }
 
-/// Lets `reader` answer one question about the file at `path` ([`reply`](super::reply)).
+/// Lets `reader` answer one question about the file at `path`. It [`receive`](wire::receive)s the question, and
+/// [`send`](wire::send)s a `Result<T, String>`.
 ///
 /// # Errors
 /// The reader's own error, or its crash on the file.
-pub fn ask_once<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
-    first_word::<Result<T, String>>(reader, path)?.map_err(OpenError::Refused)
+pub fn ask_once<T: DeserializeOwned>(
+    reader: Command,
+    path: &Path,
+    question: &impl Serialize,
+) -> Result<T, OpenError> {
+    let mut child = piped(reader)?;
+    if let Some(requests) = &mut child.stdin {
+        // If the reader is gone, the missing answer shows it.
+        let _ = wire::send(requests, question);
+    }
+    first_word::<Result<T, String>>(child, path)?.map_err(OpenError::Refused)
 }
 
 /// Returns the first message of a reader, and ends it.
-fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
-    let mut child = piped(reader)?;
+fn first_word<T: DeserializeOwned>(mut child: Child, path: &Path) -> Result<T, OpenError> {
     let answer = match child.stdout.take() {
         Some(answers) => wire::receive(&mut BufReader::new(answers)),
         None => Ok(None),

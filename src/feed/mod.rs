@@ -31,8 +31,8 @@ pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
 pub use live_details::details;
 pub use process::{Opening, spawn};
-pub use server::{reply, serve};
-pub use wire::OpenedRun;
+pub use server::serve;
+pub use wire::{OpenedRun, receive, send};
 
 pub use crate::store::RecorderStats;
 

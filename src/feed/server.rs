@@ -5,7 +5,6 @@ use std::path::Path;
 use std::thread;
 
 use crossbeam_channel::{Receiver, never, select, unbounded};
-use serde::Serialize;
 
 use super::file::{self, Wanted};
 use super::wire::{self, OpenedRun, ReaderMessage};
@@ -93,12 +92,4 @@ fn pass(feed: &Feed, query: Query) -> Option<FeedEvent> {
         None => query,
     };
     Some(detail::no_answer(query))
-}
-
-/// Sends the reply that [`ask_once`](super::ask_once) receives.
-///
-/// # Errors
-/// The receiver is gone.
-pub fn reply<T: Serialize>(answer: &Result<T, String>, to: impl Write) -> io::Result<()> {
-    wire::send(&mut BufWriter::new(to), answer)
 }
