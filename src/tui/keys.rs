@@ -324,7 +324,10 @@ impl KeyMap {
         let slots = all.iter().map(Vec::len).max().unwrap_or(0);
         let slot = |n: usize| {
             let keys: Vec<KeyName> = all.iter().filter_map(|keys| keys.get(n)).copied().collect();
-            let shifted = keys.len() > 1 && keys.iter().all(|key| *key == shift(key.key()));
+            let shifted = keys.len() > 1
+                && keys
+                    .iter()
+                    .all(|key| key.held().shift && *key == shift(key.key()));
             let text = |key: &KeyName| {
                 let key = if shifted { plain(key.key()) } else { *key };
                 text(key, ascii)
