@@ -111,12 +111,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn query(topic: Topic) -> Query {
-        Query {
-            topic,
-            part: StepScope::Window,
-            steps: 0..9,
-            columns: 1,
-        }
+        Query::about(topic, 0..9, 1)
     }
 
     fn frame(message: &impl serde::Serialize) -> Vec<u8> {

@@ -74,7 +74,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Query, StepScope, Topic};
+    use crate::query::{Query, Topic};
     use crate::record::{Losses, Status};
 
     #[test]
@@ -111,12 +111,7 @@ mod tests {
 
         let mut pipe = Vec::new();
         let steps = 3..u64::MAX;
-        let request = Query {
-            topic: Topic::Steps { width: 32 },
-            part: StepScope::Window,
-            steps,
-            columns: 1,
-        };
+        let request = Query::about(Topic::Steps { width: 32 }, steps, 1);
         send(&mut pipe, &request).unwrap();
         assert_eq!(receive(&mut pipe.as_slice()).unwrap(), Some(request));
     }

@@ -17,7 +17,7 @@ use lcascope::feed::{self, DetailClient, FeedEvent, Origin};
 use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
-use lcascope::query::{Answer, Query, StepScope, Topic};
+use lcascope::query::{Answer, Query, Topic};
 use lcascope::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use lcascope::store::{Recorder, WriteOptions};
 use lcascope::train::{
@@ -206,12 +206,7 @@ fn reader_of(path: &Path) -> Command {
 /// Waits until this many steps are in the file.
 fn wait_for_steps(details: &DetailClient, steps: u64) {
     let began = Instant::now();
-    let query = Query {
-        topic: Topic::Steps { width: 1 },
-        part: StepScope::Window,
-        steps: 0..steps,
-        columns: 1,
-    };
+    let query = Query::about(Topic::Steps { width: 1 }, 0..steps, 1);
     loop {
         details.requests.send(query.clone()).unwrap();
         let FeedEvent::Answer { answer, .. } = details.answers.recv().unwrap() else {

@@ -10,7 +10,7 @@ use crate::common::{Outcome, RunFile, assert_close, lcascope, patiently};
 use crate::synthetic::{Shape, Steps};
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, DetailClient, Feed, FeedEvent, Origin};
-use lcascope::query::{Answer, Query, StepScope, Topic};
+use lcascope::query::{Answer, Query, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
@@ -373,12 +373,7 @@ fn details_survive_the_process_that_reads_them() {
         _ => reads(&file, &["--details"]),
     };
     let (details, reader) = feed::details(reader, train::inquiries().0).unwrap();
-    let request = Query {
-        topic: Topic::Steps { width: 4 },
-        part: StepScope::Window,
-        steps: 10..50,
-        columns: 1,
-    };
+    let request = Query::about(Topic::Steps { width: 4 }, 10..50, 1);
     let found = [(); 4].map(|()| {
         details.requests.send(request.clone()).unwrap();
         match details.answers.recv().unwrap() {
