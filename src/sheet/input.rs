@@ -252,7 +252,7 @@ impl<'a> SheetInput<'a> {
         if numbers <= MOST_NUMBERS {
             return Ok(());
         }
-        Err(SheetError::Unknown(format!(
+        Err(SheetError::Request(format!(
             "{} rows of {columns} numbers are too many: give --steps A..B, --layer NAME, or --every N to sum N \
              steps into a row",
             self.row_count()

@@ -33,7 +33,8 @@ pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
             None => "--layer NAME",
             Some(_) => "--unit INDEX",
         };
-        return unknown(format!("{count} parameters are too many: give {flag}"));
+        let what = format!("{count} parameters are too many: give {flag}");
+        return Err(SheetError::Request(what));
     }
     let steps = match latest_snapshot(input.reader, input.request.steps.end)? {
         Ok(steps) => steps,
