@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::evaluate;
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
@@ -153,17 +154,6 @@ impl Case {
         }
         engines
     }
-}
-
-fn evaluate(
-    engine: &mut dyn GradientEngine,
-    part: Subset,
-    params: &[f32],
-    want: Want,
-) -> Evaluation {
-    let mut out = Evaluation::default();
-    engine.evaluate(part, params, want, &mut out).unwrap();
-    out
 }
 
 fn evaluate_batch(engine: &mut dyn GradientEngine, params: &[f32], rows: &[u32]) -> Evaluation {

@@ -1,6 +1,7 @@
 //! Compares a run on the screen while it happens with the same run from its file: the screens are identical, on every
 //! level.
 
+use crate::common::reader;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -196,13 +197,6 @@ impl Seen<'_> {
     }
 }
 
-/// The program as a process that reads a file for others.
-fn reader_of(path: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
-    command.args(["reader", "--details", "--"]).arg(path);
-    command
-}
-
 /// Waits until this many steps are in the file.
 fn wait_for_steps(details: &DetailClient, steps: u64) {
     let began = Instant::now();
@@ -266,7 +260,7 @@ fn a_replay_shows_what_the_live_run_showed() {
     });
     let file = path.clone();
     let asking = train::inquiries().0;
-    let (details, reader) = feed::details(move || reader_of(&file), asking).unwrap();
+    let (details, reader) = feed::details(move || reader(&file, &["--details"]), asking).unwrap();
     let mut live = Seen {
         header,
         origin: Origin::Live,

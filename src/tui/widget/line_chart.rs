@@ -225,8 +225,8 @@ mod tests {
     use super::*;
     use crate::analysis::bins;
     use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::text;
     use proptest::prelude::*;
-    use ratatui::buffer::Cell;
     use ratatui::style::Modifier;
     use ratatui::widgets::Widget;
 
@@ -272,13 +272,6 @@ mod tests {
         let mut buf = Buffer::empty(area);
         chart.render(area, &mut buf);
         buf
-    }
-
-    /// The rows of the buffer, without trailing blanks.
-    fn text(buf: &Buffer) -> Vec<String> {
-        let row = |cells: &[Cell]| -> String { cells.iter().map(Cell::symbol).collect() };
-        let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));
-        rows.map(|cells| row(cells).trim_end().to_owned()).collect()
     }
 
     #[test]
