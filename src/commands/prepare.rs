@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::check::{CheckedConfig, check, load};
 use super::given_weights::open_trajectory;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
-use crate::data::{Dataset, Examples, Split};
+use crate::data::{Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
@@ -27,14 +27,7 @@ pub struct PreparedTraining {
 /// # Errors
 /// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
 pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
-    let mut config = config.clone();
-    if let Some(path) = &config.data {
-        // Absolute, so that the run file's configuration is valid in any folder.
-        config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-    }
-    if let Some(course) = &mut config.course {
-        course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
-    }
+    let mut config = with_absolute_paths(config.clone());
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
     let facts = checked.facts(&dataset);
@@ -57,16 +50,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         (steps, steps_per_epoch) = (trajectory.steps(), 0);
     }
 
-    let Dataset {
-        name,
-        classes,
-        sha256,
-        shape,
-        train,
-        test,
-        ..
-    } = dataset;
-    let mut run_data = run_data(train, test, &split);
+    let mut run_data = run_data(dataset.train, dataset.test, &split);
     if trajectory.is_some() {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
@@ -75,40 +59,27 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
-    let stored = toml::to_string(&config.to_options());
     let mut header = RunHeader {
-        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
-        created: jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
-        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
-        seed: config.seed,
         device: engine.describe(),
-        dataset: name,
-        dataset_sha256: sha256,
-        integrator: config.integration.method.to_string(),
+        dataset: dataset.name,
+        dataset_sha256: dataset.sha256,
         slice_size: slice_size as u64,
         network: network.name.clone(),
         planned_steps: steps,
         steps_per_epoch,
-        tolerance: config.integration.tolerance,
         layout: network.layout.clone(),
-        input_shape: shape.to_vec(),
-        classes,
+        input_shape: dataset.shape.to_vec(),
+        classes: dataset.classes,
         data: Some(facts),
         traced,
-        histogram_edges: histogram_edges(),
         trajectory_files: trajectory
             .as_ref()
             .map_or(Vec::new(), |trajectory| trajectory.files()),
-        held_out_lca: config.lca_test,
-        record_weights: config.record_weights,
-        record_params: config.record_params,
-        checkpoint: Vec::new(),
         train_index: split.train,
         lca_index: split.lca,
         test_index: split.test,
         validation_index: split.validation,
+        ..header_of(&config)?
     };
     let has_validation = !header.validation_index.is_empty();
     let mut trainer = Trainer::new(
@@ -127,6 +98,35 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     Ok(PreparedTraining {
         header: Arc::new(header),
         trainer,
+    })
+}
+
+/// Makes paths absolute, so that the run file's configuration is valid in any folder.
+fn with_absolute_paths(mut config: RunConfig) -> RunConfig {
+    let course = config.course.as_mut().map(|course| &mut course.path);
+    for path in config.data.as_mut().into_iter().chain(course) {
+        *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    }
+    config
+}
+
+/// The part of a run's header that follows from its configuration alone.
+fn header_of(config: &RunConfig) -> Result<RunHeader, Failure> {
+    let stored = toml::to_string(&config.to_options());
+    Ok(RunHeader {
+        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
+        seed: config.seed,
+        integrator: config.integration.method.to_string(),
+        tolerance: config.integration.tolerance,
+        histogram_edges: histogram_edges(),
+        held_out_lca: config.lca_test,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        ..RunHeader::default()
     })
 }
 
