@@ -208,8 +208,8 @@ impl Sort {
 pub struct SortKeys {
     pub total: f64,
     pub help_share: f64,
-    /// Of updates. The file does not count those of a unit: there, it is the sign of the unit's LCA that flips, as its
-    /// screen says.
+    /// Steps per sign flip of updates. The file does not count those of a unit: for units, it is the sign of their LCA
+    /// that flips, as their screen says.
     pub steps_per_flip: f64,
 }
 

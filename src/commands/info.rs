@@ -145,7 +145,7 @@ fn steps(state: &RunState, header: &RunHeader, model: &RunModel) -> String {
     steps
 }
 
-/// What was recorded beyond sums and counts.
+/// The data recorded beyond sums and counts.
 fn recorded(header: &RunHeader, config: &Toml) -> String {
     let mut extras = vec![format!("{} traced parameters", header.traced.len())];
     for (there, what) in [
