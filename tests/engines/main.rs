@@ -4,6 +4,7 @@
 mod common;
 
 mod agreement;
+mod case;
 mod custom_model;
 mod devices;
 mod golden;

@@ -62,14 +62,7 @@ impl LineChart<'_> {
     /// The part of `area` in which curves are drawn.
     #[must_use]
     pub fn plot_area(area: Rect) -> Rect {
-        let left = if area.width < 24 { 0 } else { LEFT_AXIS };
-        let bottom = u16::from(area.height >= 4);
-        Rect {
-            x: area.x.saturating_add(left),
-            width: area.width - left,
-            height: area.height - bottom,
-            ..area
-        }
+        axis::plot_area(area, LEFT_AXIS)
     }
 
     /// The number of columns of dots in [`LineChart::plot_area`]: a series has as many extents.
