@@ -13,7 +13,7 @@
 use ratatui::layout::Rect;
 
 use super::cells::{cursor, extents, extents_on, halves};
-use super::spread::{ends, named, spread, titled};
+use super::spread::{draw_sums, ends, named, spread, titled};
 use super::words::{self, sentence};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
@@ -242,21 +242,9 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
         })
         .collect();
     let domain = Domain::of(ends(&curves).chain([0.0]));
-    let chart = LineChart {
-        theme,
-        series: &series,
-        scale: Scale::Linear,
-        domain,
-        unit: "nats",
-        steps: binned.steps(),
-        cursor: cursor(app, &binned.steps(), dots),
-    };
-    let details = Details {
-        zero_line: true,
-        marks: marked,
-        ..Details::default()
-    };
-    frame.render(chart.with(details), area);
+    let steps = binned.steps();
+    let cursor = cursor(app, &steps, dots);
+    draw_sums(area, frame, &series, domain, steps, cursor);
 }
 
 #[cfg(test)]
