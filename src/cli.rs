@@ -114,9 +114,9 @@ pub enum Command {
         /// Read only what is requested
         #[arg(long)]
         details: bool,
-        /// Answer one question and exit
+        /// Answer the question on standard input and exit
         #[arg(long, conflicts_with = "details")]
-        answer: Option<String>,
+        answer: bool,
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },

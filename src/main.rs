@@ -70,7 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             details,
             answer,
             file,
-        }) => sandbox::serve(&file, details, answer.as_deref()),
+        }) => sandbox::serve(&file, details, answer),
         Some(Command::Record(args)) => commands::record(&args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();

@@ -11,7 +11,7 @@ use crate::app::RunModel;
 use crate::config::holds_options;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
-use crate::record::Status;
+use crate::record::{RunHeader, Status};
 use crate::store::{RunReader, RunState};
 use crate::supervise::{Failure, print, summary};
 use crate::text::harmless;
@@ -60,46 +60,8 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         "written by",
         format!("{}, {}", header.producer, header.created),
     );
-    let mut status = state.status.name().to_owned();
-    if state.status == Status::Running {
-        if state.writer_is_lost() {
-            "crashed".clone_into(&mut status);
-        } else if state.paused {
-            status.push_str(", paused");
-        }
-        let _ = write!(status, ", updated {:.0} s ago", state.silent);
-        if state.writer_is_lost() {
-            let path = path.display();
-            let how = if holds_options(&header.config) {
-                format!(": `lcascope train --resume {path}`")
-            } else {
-                " it from the program that trained it".to_owned()
-            };
-            let _ = write!(status, "; resume{how}");
-        }
-    }
-    if !state.message.is_empty() {
-        let _ = write!(status, ": {}", state.message);
-    }
-    line("status", status);
-    let mut steps = match header.planned_steps {
-        0 => state.committed.to_string(),
-        planned => format!("{} of {planned}", state.committed),
-    };
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
-    if let Some(seconds) = model
-        .timeline
-        .last()
-        .map(|last| last.seconds)
-        .filter(|s| *s > 0.0)
-    {
-        let _ = write!(steps, ", {}", speed(seconds));
-    }
-    if let Some(every) = header.chord() {
-        let _ = write!(steps, ", each of {every} optimizer steps");
-    }
-    line("steps", steps);
+    line("status", status(state, header, path));
+    line("steps", steps(state, header, model));
     line(
         "network",
         format!("{}, {} parameters", header.network, header.layout.params()),
@@ -137,21 +99,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     );
     line("slices", format!("{} examples", header.slice_size));
     line("seed", header.seed.to_string());
-    let mut extras = vec![format!("{} traced parameters", header.traced.len())];
-    for (there, what) in [
-        (header.held_out_lca, "held-out LCA".to_owned()),
-        (
-            config_value(&config, "by_class").as_deref() == Some("true"),
-            by_class(&config),
-        ),
-        (header.record_params > 0, "LCA of all parameters".to_owned()),
-        (header.record_weights > 0, "weights".to_owned()),
-    ] {
-        if there {
-            extras.push(what);
-        }
-    }
-    line("recorded", extras.join(", "));
+    line("recorded", recorded(header, &config));
     for (filters, built_in) in reader.filters() {
         let note = if built_in {
             ""
@@ -160,6 +108,72 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         };
         line("compression", format!("{filters}{note}"));
     }
+}
+
+fn status(state: &RunState, header: &RunHeader, path: &Path) -> String {
+    let mut status = state.status.name().to_owned();
+    if state.status == Status::Running {
+        if state.writer_is_lost() {
+            "crashed".clone_into(&mut status);
+        } else if state.paused {
+            status.push_str(", paused");
+        }
+        let _ = write!(status, ", updated {:.0} s ago", state.silent);
+        if state.writer_is_lost() {
+            let path = path.display();
+            let how = if holds_options(&header.config) {
+                format!(": `lcascope train --resume {path}`")
+            } else {
+                " it from the program that trained it".to_owned()
+            };
+            let _ = write!(status, "; resume{how}");
+        }
+    }
+    if !state.message.is_empty() {
+        let _ = write!(status, ": {}", state.message);
+    }
+    status
+}
+
+/// The numbers of steps, and the speed.
+fn steps(state: &RunState, header: &RunHeader, model: &RunModel) -> String {
+    let mut steps = match header.planned_steps {
+        0 => state.committed.to_string(),
+        planned => format!("{} of {planned}", state.committed),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
+    if let Some(seconds) = model
+        .timeline
+        .last()
+        .map(|last| last.seconds)
+        .filter(|s| *s > 0.0)
+    {
+        let _ = write!(steps, ", {}", speed(seconds));
+    }
+    if let Some(every) = header.chord() {
+        let _ = write!(steps, ", each of {every} optimizer steps");
+    }
+    steps
+}
+
+/// The data recorded beyond sums and counts.
+fn recorded(header: &RunHeader, config: &Toml) -> String {
+    let mut extras = vec![format!("{} traced parameters", header.traced.len())];
+    for (there, what) in [
+        (header.held_out_lca, "held-out LCA".to_owned()),
+        (
+            config_value(config, "by_class").as_deref() == Some("true"),
+            by_class(config),
+        ),
+        (header.record_params > 0, "LCA of all parameters".to_owned()),
+        (header.record_weights > 0, "weights".to_owned()),
+    ] {
+        if there {
+            extras.push(what);
+        }
+    }
+    extras.join(", ")
 }
 
 /// The configuration's value for a key, on one line.

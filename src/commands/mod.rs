@@ -19,7 +19,6 @@ mod report;
 mod resume;
 mod train;
 mod verify_repair;
-mod whole_file;
 
 pub use allocate::allocate;
 pub use config::{config, print_network};

@@ -6,15 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{
-    Outcome, RunFile, SMALL, Training, lcascope, open_rw, patiently, train, train_command,
+    Outcome, RunFile, SMALL, Training, folder, lcascope, open_rw, patiently, train, train_command,
 };
 use lcascope::record::Status;
 use lcascope::store::{RunReader, RunState};
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 /// Runs the program in `folder`.
 fn run(folder: &Path, args: &[&str]) -> Outcome {
@@ -1154,7 +1149,7 @@ fn a_small_training_set_makes_a_small_mini_batch() {
 
 #[test]
 fn a_pipe_is_refused_without_waiting() {
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
     let pipe = folder.path().join("run.h5");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
