@@ -10,7 +10,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ._errors import Error
 from ._program import find
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
-
-    Table = pandas.DataFrame | polars.DataFrame | pyarrow.Table
 
 Library = Literal["pandas", "polars", "pyarrow"]
 
@@ -58,7 +56,16 @@ class Run:
         pairs = (line.split(maxsplit=1) for line in lines if line.strip())
         return {name: about for name, about in pairs}
 
-    def table(self, view: str, *, library: Library | None = None, **options: Any) -> Table:
+    @overload
+    def table(self, view: str, *, library: Literal["polars"], **options: Any) -> polars.DataFrame: ...
+
+    @overload
+    def table(self, view: str, *, library: Literal["pyarrow"], **options: Any) -> pyarrow.Table: ...
+
+    @overload
+    def table(self, view: str, *, library: Literal["pandas"] | None = None, **options: Any) -> pandas.DataFrame: ...
+
+    def table(self, view: str, *, library: Library | None = None, **options: Any) -> Any:
         """Return a view as a table: a DataFrame of pandas or polars, or a pyarrow.Table.
 
         `library` is "pandas", "polars" or "pyarrow"; by default the first of them that is installed. `options` are
@@ -205,7 +212,7 @@ def _chosen(library: Library | None) -> Library:
     return library
 
 
-def _read(file: Path, library: Library) -> Table:
+def _read(file: Path, library: Library) -> Any:
     """Read a table. Counts and steps become signed integers, whose differences are what one expects."""
     if library == "polars":
         import polars
