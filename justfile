@@ -54,10 +54,11 @@ overhead *args:
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}
 
-# Say what watching a PyTorch model costs beside its gradients (needs torch; PYTHON=… chooses the Python)
+# Say what watching a PyTorch model costs beside its gradients (PYTHON=… chooses a Python with torch for the GPU)
 bench-python *args:
     cargo build --release
-    LCASCOPE="${CARGO_TARGET_DIR:-target}/release/lcascope" PYTHONPATH=python {{ python }} python/bench {{ args }}
+    LCASCOPE="${CARGO_TARGET_DIR:-target}/release/lcascope" PYTHONPATH=python \
+        "${PYTHON:-$(sh scripts/python_env.sh)}" python/bench {{ args }}
 
 # Compare a whole run of mnist-lenet with a PyTorch program: numbers and time (MNIST is in DIR)
 lca-torch dir *args:

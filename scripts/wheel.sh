@@ -39,11 +39,11 @@ build --out "$scratch"
 python -m zipfile -e "$scratch"/lcascope-*.whl "$scratch/wheel"
 program=$(find "$scratch/wheel" -path '*.data/scripts/lcascope')
 chmod +x "$program"
-complete() {
+add_completions() {
     mkdir -p "$(dirname "$data/data/share/$2")"
     "$program" completions "$1" >"$data/data/share/$2"
 }
-complete bash bash-completion/completions/lcascope
-complete zsh zsh/site-functions/_lcascope
-complete fish fish/vendor_completions.d/lcascope.fish
+add_completions bash bash-completion/completions/lcascope
+add_completions zsh zsh/site-functions/_lcascope
+add_completions fish fish/vendor_completions.d/lcascope.fish
 build "$@"

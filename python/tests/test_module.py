@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lcascope
 from lcascope._program import find
+
+PACKAGE = str(Path(lcascope.__file__).parents[1])
 
 
 def module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -15,7 +18,7 @@ def module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "lcascope", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": PACKAGE, **environment},
     )
 
 

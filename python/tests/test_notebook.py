@@ -8,6 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import lcascope
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -22,6 +23,7 @@ def outputs(notebook: nbformat.NotebookNode) -> list[list[str]]:
 
 
 def test_the_notebook_runs_and_shows_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(lcascope.__file__).parents[1]))
     # So that an installation of Jupyter, or a user's settings of it, change nothing.
     for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable))

@@ -191,7 +191,8 @@ def test_a_run_that_is_being_written_is_read(tmp_path: Path) -> None:
 def test_the_explorer_starts_in_a_terminal(run: lcascope.Run) -> None:
     ours, theirs = pty.openpty()
     code = f"import lcascope; lcascope.open({str(run.path)!r}, glyphs='ascii'); print('back in Python')"
-    environment = {**os.environ, "TERM": "xterm-256color", "LINES": "30", "COLUMNS": "100"}
+    package = str(Path(lcascope.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": package, "TERM": "xterm-256color", "LINES": "30", "COLUMNS": "100"}
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=theirs,
