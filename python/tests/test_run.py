@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import select
@@ -214,7 +215,7 @@ def test_the_explorer_starts_in_a_terminal(run: lcascope.Run) -> None:
 
 
 def test_the_explorer_needs_a_terminal(run: lcascope.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", open(os.devnull))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(lcascope.Error, match=f"run `lcascope open {run.path}` in one"):
         lcascope.open(run.path)
 
