@@ -351,8 +351,8 @@ class _Buffers:
             if copy._version != version:
                 copy.copy_(value)
                 self._pristine[index] = (copy, value, copy._version)
-        for module, name, value_or_none in self._swapped:
-            module._buffers[name] = value_or_none
+        for module, name, own in self._swapped:
+            module._buffers[name] = own
 
     def give_back(self, kept: list[tuple[nn.Module, dict[str, Tensor | None]]]) -> None:
         """Give the model the user's buffers."""
@@ -392,4 +392,4 @@ def _set_random_states(states: list[object]) -> None:
     np.random.set_state(numpy)  # type: ignore[arg-type]
     torch.set_rng_state(cpu)  # type: ignore[arg-type]
     if on_device is not None:
-        torch.get_device_module(device).set_rng_state(on_device, device)  # type: ignore[arg-type]
+        torch.get_device_module(device).set_rng_state(on_device, device)
