@@ -1,0 +1,26 @@
+"""Loss Change Allocation (LCA) of any model, live in the terminal.
+
+`watch` records the training of a PyTorch model, `Recorder` that of anything with parameters and a gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Error
+from ._session import Step
+from .recorder import Evaluation, Recorder
+
+if TYPE_CHECKING:
+    from ._watch import Scope, watch
+
+__all__ = ["Error", "Evaluation", "Recorder", "Scope", "Step", "watch"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs PyTorch once it is used."""
+    if name in ("Scope", "watch"):
+        from . import _watch
+
+        return getattr(_watch, name)
+    raise AttributeError(f"module 'lcascope' has no attribute {name!r}")
