@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -10,12 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import h5py
+import processes
 import pytest
 import torch
 import torch.nn.functional as F
@@ -127,9 +126,7 @@ def test_kills_of_the_program_at_random_moments(lcascope_says):
         lcascope_says("verify", f"{index}.h5")
 
 
-def train_until_killed(path: str, ready: Connection) -> None:
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+def train_until_killed(ready: Connection, path: str) -> None:
     model, optimizer, inputs, labels = net()
     lcascope.watch(model, optimizer, data=(inputs, labels), loss=F.cross_entropy, output=path, quiet=True)
     ready.send(None)
@@ -142,15 +139,10 @@ def train_until_killed(path: str, ready: Connection) -> None:
 def test_kills_of_the_training_at_random_moments(lcascope_says):
     """The program notices within a second, and closes the file as failed."""
     rng = random.Random(6)
-    # Forks of a process that has imported PyTorch and has done nothing yet.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "lcascope", "h5py"])
     for index in range(KILLS):
         path = f"{index}.h5"
-        ours, theirs = context.Pipe()
-        training = context.Process(target=train_until_killed, args=(os.path.abspath(path), theirs))
-        training.start()
-        ours.recv()
+        training, ready = processes.start(train_until_killed, path)
+        ready.recv()
         time.sleep(rng.uniform(0, 0.3))
         training.kill()
         training.join()
