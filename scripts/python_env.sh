@@ -45,7 +45,11 @@ if ! [ -e "$complete" ]; then
     "$python" -m venv "$folder"
     "$folder/bin/python" -m pip install --quiet --no-deps --no-compile --only-binary :all: --requirement "$requirements" >&2
     if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then
-        sh scripts/torch_without_cuda.sh "$folder/bin/python" >&2
+        sh scripts/torch_without_cuda.sh "$folder/bin/python" >&2 || {
+            say "PyTorch does not load without NVIDIA's libraries: installing them too (3 GB)"
+            find "$folder" -lname libcuda_absent.so -delete
+            "$folder/bin/python" -m pip install --quiet --only-binary :all: "$(grep '^torch==' "$requirements")" >&2
+        }
     fi
 fi
 touch "$complete"

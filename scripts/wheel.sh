@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the wheel to publish: the program with HDF5 built in, the Python package, and completions for shells.
+# Build the wheel to publish: the program with HDF5 built in, the Python package, completions for shells,
+# and manual pages.
 #
 #     sh scripts/wheel.sh [--no-zig] [arguments of `maturin build`, for example --out DIR]
 #
@@ -30,7 +31,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch" "$data"' EXIT
 rm -rf "$data"
 
-# Once for the program, which writes the completions, and once more with them. Nothing is compiled the second time.
+# Once for the program, which writes these files, and once more with them. Nothing is compiled the second time.
 build() {
     # shellcheck disable=SC2086 # words
     maturin build --profile ${PROFILE:-dist} $compatibility "$@"
@@ -46,4 +47,10 @@ add_completions() {
 add_completions bash bash-completion/completions/lcascope
 add_completions zsh zsh/site-functions/_lcascope
 add_completions fish fish/vendor_completions.d/lcascope.fish
+manual=$data/data/share/man/man1
+mkdir -p "$manual"
+"$program" man >"$manual/lcascope.1"
+sed -n 's/^lcascope\\-\([a-z]*\)(1)$/\1/p' "$manual/lcascope.1" | while read -r command; do
+    "$program" man "$command" >"$manual/lcascope-$command.1"
+done
 build "$@"

@@ -125,6 +125,12 @@ pub enum Command {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
     },
+    /// Print a manual page, for `man -l -`
+    Man {
+        /// A command, such as train, in place of the program
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
 }
 
 // So that a negative number is a bad value for its flag, not an unknown flag.

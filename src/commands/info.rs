@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use toml::{Table as Toml, Value};
 
+use super::resume::how_to_resume;
 use crate::analysis::numbers;
 use crate::app::RunModel;
-use crate::config::holds_options;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
 use crate::record::{RunHeader, Status};
@@ -81,7 +81,9 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
             header.test_index.len()
         ),
     );
-    line("sha256", header.dataset_sha256.clone());
+    if !header.dataset_sha256.is_empty() {
+        line("sha256", header.dataset_sha256.clone());
+    }
     let config = header.config.parse().unwrap_or_default();
     for (name, value) in training(&config) {
         line(name, value);
@@ -97,7 +99,9 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
             header.integrator, header.tolerance
         ),
     );
-    line("slices", format!("{} examples", header.slice_size));
+    if header.slice_size > 0 {
+        line("slices", format!("{} examples", header.slice_size));
+    }
     line("seed", header.seed.to_string());
     line("recorded", recorded(header, &config));
     for (filters, built_in) in reader.filters() {
@@ -120,13 +124,8 @@ fn status(state: &RunState, header: &RunHeader, path: &Path) -> String {
         }
         let _ = write!(status, ", updated {:.0} s ago", state.silent);
         if state.writer_is_lost() {
-            let path = path.display();
-            let how = if holds_options(&header.config) {
-                format!(": `lcascope train --resume {path}`")
-            } else {
-                " it from the program that trained it".to_owned()
-            };
-            let _ = write!(status, "; resume{how}");
+            let how = how_to_resume(&header.config, path);
+            let _ = write!(status, "; resume it{how}");
         }
     }
     if !state.message.is_empty() {
