@@ -3,18 +3,20 @@
 //! `just bench` runs these. Both engines compute the same gradient in the same session, so their ratio holds even on a
 //! machine whose speed drifts. `just bench-torch` compares with `PyTorch`.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lcascope::app::App;
 use lcascope::data::{self, DataSource};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::{self, CpuEngine, SLICE_SIZE};
 use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::feed::{FeedEvent, Origin};
+use lcascope::layout::{ParamLayout, TensorKind};
 use lcascope::lca::allocation::EndLosses;
-use lcascope::lca::{Allocator, Integral};
+use lcascope::lca::{Allocator, Integrator, IntegratorSettings, Method, PointEvaluation};
 use lcascope::model::{Network, he_normal, preset};
 use lcascope::record::{LayerSummary, Losses, RunHeader, StepSummary};
 use lcascope::tui::keys::KeyMap;
@@ -94,27 +96,56 @@ fn image_gradient(criterion: &mut Criterion) {
     }
 }
 
+/// A step by Simpson's rule, apart from its gradients: Δ, sums at three nodes, allocation, sums and counts. Reads and
+/// writes about 120 bytes per parameter.
 fn allocation(criterion: &mut Criterion) {
-    let network = network();
-    let start = he_normal(&network, 0);
-    let end = he_normal(&network, 1);
-    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect();
-    let integral = Integral {
-        delta: wide(&start),
-        gradient: wide(&end),
-        layer_error: vec![0.0; 3],
-        segments: 2,
-        gradient_evals: 2,
-        ..Integral::default()
-    };
-    let mut allocator = Allocator::new(&network.layout);
-    let ends = EndLosses {
-        before: 1.0,
-        after: 0.9,
-    };
-    criterion.bench_function("allocate a step, 84,060 parameters", |bencher| {
-        bencher.iter(|| allocator.allocate(black_box(&integral), &start, &end, ends, None));
-    });
+    let mut group = criterion.benchmark_group("a step without its gradients");
+    group.sample_size(10);
+    for width in [300, 1_000, 3_000, 10_000] {
+        let mut layout = ParamLayout::default();
+        layout.push_layer("fc", "linear", width, &[(TensorKind::Weight, vec![width, width])]);
+        let params = layout.params();
+        let numbers = |factor: f32| -> Vec<f32> {
+            let number = |i: u16| (f32::from(i) * factor).sin();
+            (0..u16::MAX).cycle().map(number).take(params).collect()
+        };
+        let (from, to) = (numbers(0.1), numbers(0.2));
+        let point = |factor| PointEvaluation {
+            train: Evaluation {
+                gradient: numbers(factor),
+                ..Evaluation::default()
+            },
+            held_out: None,
+        };
+        let (start, mut end, inner) = (point(0.3), point(0.4), point(0.5));
+        group.throughput(Throughput::Elements(params as u64));
+        for threads in [1, 2] {
+            let settings = IntegratorSettings {
+                method: Method::Simpson,
+                ..IntegratorSettings::default()
+            };
+            let mut integrator = Integrator::new(settings, &layout, threads);
+            let mut allocator = Allocator::new(&layout, threads);
+            let ends = EndLosses {
+                before: 1.0,
+                after: 0.9,
+            };
+            group.bench_function(BenchmarkId::new(format!("{threads} threads"), params), |bencher| {
+                bencher.iter(|| {
+                    let evaluate = |alpha: f64, out: &mut PointEvaluation| -> Result<(), Infallible> {
+                        if alpha < 1.0 && out.train.gradient.is_empty() {
+                            out.clone_from(&inner);
+                        }
+                        Ok(())
+                    };
+                    let Ok(integral) = integrator.integrate(&from, &to, &start, &mut end, evaluate);
+                    let path = integrator.path(&integral, &from, &to, &start, &end);
+                    black_box(allocator.allocate(&path, &integral, ends, None))
+                });
+            });
+        }
+    }
+    group.finish();
 }
 
 /// Creates an app with a run of `steps` steps over `layers` layers, as the screen receives it.

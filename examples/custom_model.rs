@@ -314,6 +314,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         record_weights: 0,
         record_params: 0,
         traced,
+        threads: 1,
     };
     let theta = initial_weights(&layout, args.seed);
     let engine = Box::new(engine);

@@ -61,6 +61,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         test: dataset.test,
     };
     let traced = choose_traced(&network.layout, 256, 0);
+    let threads = std::thread::available_parallelism()?.get();
     let settings = TrainSettings {
         seed: 0,
         steps,
@@ -77,6 +78,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         record_weights: 0,
         record_params: 0,
         traced: traced.clone(),
+        threads,
     };
     let header = RunHeader {
         producer: "overhead".to_owned(),
@@ -94,7 +96,6 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         histogram_edges: histogram_edges(),
         ..RunHeader::default()
     };
-    let threads = std::thread::available_parallelism()?.get();
     let engine = CpuEngine::new(&network, data, SLICE_SIZE, threads, false);
     let batches = Batches::new(examples, 250, 0)?;
     let theta = he_normal(&network, 0);

@@ -13,5 +13,6 @@ pub mod model;
 pub mod optim;
 pub mod record;
 pub mod small_file;
+pub mod threads;
 pub mod train;
 pub mod trajectory;

@@ -179,6 +179,7 @@ pub(super) fn settings(
         record_weights: config.record_weights,
         record_params: config.record_params,
         traced,
+        threads: config.threads,
     }
 }
 

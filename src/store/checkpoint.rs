@@ -33,6 +33,7 @@ impl Slots {
             let path = |name: &str| format!("checkpoint/{number}/{name}");
             let arrays = shape.iter().map(|saved| {
                 let builder = match saved.kind {
+                    SavedKind::U8 => file.new_dataset::<u8>(),
                     SavedKind::F32 => file.new_dataset::<f32>(),
                     SavedKind::F64 => file.new_dataset::<f64>(),
                     SavedKind::U32 => file.new_dataset::<u32>(),
@@ -104,6 +105,7 @@ impl Slots {
         slot.step.write_raw(&[checkpoint.step])?;
         for (dataset, array) in slot.arrays.iter().zip(&checkpoint.arrays) {
             match &array.values {
+                SavedValues::U8(values) => dataset.write_raw(values)?,
                 SavedValues::F32(values) => dataset.write_raw(values)?,
                 SavedValues::F64(values) => dataset.write_raw(values)?,
                 SavedValues::U32(values) => dataset.write_raw(values)?,
@@ -182,6 +184,7 @@ pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
                 let name = path(&name);
                 let dataset = reader.open_dataset(&name).map_err(words)?;
                 match kind(&dataset).map_err(words)? {
+                    SavedKind::U8 => add(&mut sum, &all::<u8>(reader, &name)?),
                     SavedKind::F32 => add(&mut sum, &all::<f32>(reader, &name)?),
                     SavedKind::F64 => add(&mut sum, &all::<f64>(reader, &name)?),
                     SavedKind::U32 => add(&mut sum, &all::<u32>(reader, &name)?),
@@ -205,6 +208,7 @@ fn all<T: H5Type>(reader: &RunReader, name: &str) -> Result<Vec<T>, String> {
 fn kind(dataset: &Dataset) -> hdf5::Result<SavedKind> {
     let is = dataset.dtype()?;
     [
+        (is.is::<u8>(), SavedKind::U8),
         (is.is::<f32>(), SavedKind::F32),
         (is.is::<f64>(), SavedKind::F64),
         (is.is::<u32>(), SavedKind::U32),
@@ -218,6 +222,7 @@ fn kind(dataset: &Dataset) -> hdf5::Result<SavedKind> {
 fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {
     let array = |saved: &SavedShape| {
         let values = match saved.kind {
+            SavedKind::U8 => SavedValues::U8(values(group, saved.name, saved.len)?),
             SavedKind::F32 => SavedValues::F32(values(group, saved.name, saved.len)?),
             SavedKind::F64 => SavedValues::F64(values(group, saved.name, saved.len)?),
             SavedKind::U32 => SavedValues::U32(values(group, saved.name, saved.len)?),
@@ -251,6 +256,7 @@ fn digest(checkpoint: &Checkpoint) -> Checksum {
     arrays.sort_unstable_by_key(|array| array.name);
     for array in arrays {
         match &array.values {
+            SavedValues::U8(values) => add(&mut sum, values),
             SavedValues::F32(values) => add(&mut sum, values),
             SavedValues::F64(values) => add(&mut sum, values),
             SavedValues::U32(values) => add(&mut sum, values),

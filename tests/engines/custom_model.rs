@@ -225,6 +225,7 @@ fn allocations_close_in_a_training() {
         record_weights: 0,
         record_params: 0,
         traced: vec![0],
+        threads: 1,
     };
     let mut trainer = Trainer::new(
         settings,

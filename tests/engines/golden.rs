@@ -216,8 +216,8 @@ impl Scenario {
             tolerance: golden["tolerance"].as_f64().unwrap(),
             ..IntegratorSettings::default()
         };
-        let mut integrator = Integrator::new(settings, layout);
-        let mut allocator = Allocator::new(layout);
+        let mut integrator = Integrator::new(settings, layout, 2);
+        let mut allocator = Allocator::new(layout, 2);
         let (mut optimizer, rate) = optimizer(self.trajectory, layout.params());
         let mut theta = inputs.theta.clone();
         let (mut start, mut end) = (PointEvaluation::default(), PointEvaluation::default());
@@ -242,9 +242,8 @@ impl Scenario {
             };
             let held_out = start.held_out.as_ref().zip(end.held_out.as_ref());
             let allocated = allocator.allocate(
+                &integrator.path(&integral, &theta, &next, &start, &end),
                 &integral,
-                &start.train.gradient,
-                &end.train.gradient,
                 ends(&start.train, &end.train),
                 held_out.map(|(a, b)| ends(a, b)),
             );

@@ -545,18 +545,17 @@ fn check_step(
         let mut at = SegmentPoint::new(&case.theta, &next, alpha, &mut node);
         measure_into(engine, at.params(), kind, point)
     };
-    let integral = Integrator::new(settings, layout)
-        .integrate(&case.theta, &next, start, &mut end, probe)
-        .unwrap();
+    let mut integrator = Integrator::new(settings, layout, 2);
+    let integral = integrator.integrate(&case.theta, &next, start, &mut end, probe);
+    let integral = integral.unwrap();
     let ends = |before: &Evaluation, after: &Evaluation| EndLosses {
         before: before.loss,
         after: after.loss,
     };
     let held_out = start.held_out.as_ref().zip(end.held_out.as_ref());
-    let allocated = Allocator::new(layout).allocate(
+    let allocated = Allocator::new(layout, 2).allocate(
+        &integrator.path(&integral, &case.theta, &next, start, &end),
         &integral,
-        &start.train.gradient,
-        &end.train.gradient,
         ends(&start.train, &end.train),
         held_out.map(|(before, after)| ends(before, after)),
     );

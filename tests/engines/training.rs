@@ -80,6 +80,7 @@ fn setup() -> Setup {
             record_weights: 4,
             record_params: 1,
             traced: choose_traced(&network().layout, 40, 1),
+            threads: 2,
         },
     }
 }

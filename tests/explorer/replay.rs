@@ -131,6 +131,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         record_weights: 1,
         record_params: 1,
         traced,
+        threads: 1,
     };
     let engine = CpuEngine::new(network, data, 64, 2, true);
     let batches = Batches::new(500, 50, 0).unwrap();

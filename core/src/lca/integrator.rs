@@ -1,12 +1,16 @@
 //! Integration along the segment of a step: evaluates the gradient at nodes and refines until the sum closes.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
+use pulp::Arch;
+
+use super::blocks::{Block, CHUNK, Sum, blocks, take, useful_threads};
+use super::path::{InnerSums, StepPath, movement, widen};
 use super::quadrature::{NodePosition, NodeSums, Rule};
 use crate::engine::Evaluation;
 use crate::layout::ParamLayout;
+use crate::threads::for_each;
 
 /// The integration rule, and whether to refine it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,15 +119,13 @@ pub struct PointEvaluation {
     pub held_out: Option<Evaluation>,
 }
 
-/// The integral over one step.
-#[derive(Clone, Debug, Default)]
+/// The integral over one step, except for the averaged gradient, which [`Integrator::path`] gives.
+#[derive(Clone, Debug)]
 pub struct Integral {
-    /// `[P]`: `Δ = θ_{t+1} − θ_t`.
-    pub delta: Vec<f64>,
-    /// `[P]`: ḡ, the gradient of the training loss averaged along the segment.
-    pub gradient: Vec<f64>,
-    /// `[P]`: ḡ of the held-out loss; empty if it is not allocated.
-    pub held_out_gradient: Vec<f64>,
+    /// The accepted rule.
+    pub rule: Rule,
+    /// Allocation of all parameters, in nats, from the sums by layer.
+    pub total: f64,
     /// `[C, L]`: allocation by class and layer; empty if not requested.
     pub class_layer: Vec<f64>,
     /// `[L]`: estimated error of each layer's allocation, in nats. For composite Simpson
@@ -139,27 +141,41 @@ pub struct Integral {
 /// Integrates one step after another, reusing its memory.
 pub struct Integrator {
     settings: IntegratorSettings,
-    layout: ParamLayout,
-    gradient: NodeSums,
-    held_out: NodeSums,
+    layers: usize,
+    blocks: Vec<Block>,
+    threads: usize,
+    arch: Arch,
+    train: InnerSums,
+    held_out: InnerSums,
     /// `[L]`: `⟨Δ, g⟩` by layer, which gives residuals and errors before the full sum.
-    layers: NodeSums,
+    layer_sums: NodeSums,
     /// `[C, L]`
-    class_layers: NodeSums,
+    class_layer_sums: NodeSums,
     point: PointEvaluation,
+    /// `⟨Δ, g⟩` by block.
+    dots: Vec<f64>,
 }
 
+/// The two ends of a segment, `[P]` each.
+type Ends<'a> = (&'a [f32], &'a [f32]);
+
 impl Integrator {
+    /// Creates an integrator that works on at most `threads` threads. Results do not depend on their number.
     #[must_use]
-    pub fn new(settings: IntegratorSettings, layout: &ParamLayout) -> Self {
+    pub fn new(settings: IntegratorSettings, layout: &ParamLayout, threads: usize) -> Self {
+        let blocks = blocks(layout);
         Self {
             settings,
-            layout: layout.clone(),
-            gradient: NodeSums::default(),
-            held_out: NodeSums::default(),
-            layers: NodeSums::default(),
-            class_layers: NodeSums::default(),
+            layers: layout.layers.len(),
+            threads: useful_threads(threads, layout.params()),
+            arch: Arch::new(),
+            train: InnerSums::default(),
+            held_out: InnerSums::default(),
+            layer_sums: NodeSums::default(),
+            class_layer_sums: NodeSums::default(),
             point: PointEvaluation::default(),
+            dots: vec![0.0; blocks.len()],
+            blocks,
         }
     }
 
@@ -182,41 +198,34 @@ impl Integrator {
         end: &mut PointEvaluation,
         mut evaluate: impl FnMut(f64, &mut PointEvaluation) -> Result<(), E>,
     ) -> Result<Integral, E> {
-        let params = theta.len();
-        let layer_count = self.layout.layers.len();
-        let delta: Vec<f64> = (theta.iter().zip(next))
-            .map(|(&from, &to)| f64::from(to) - f64::from(from))
-            .collect();
-
         evaluate(1.0, end)?;
         let mut evals = 1;
         let loss_change = end.train.loss - start.train.loss;
 
-        self.gradient.clear(params);
-        self.layers.clear(layer_count);
-        self.class_layers
-            .clear(start.train.class_gradient.len() / params.max(1) * layer_count);
-        let held_out = start.held_out.is_some();
-        self.held_out.clear(if held_out { params } else { 0 });
-        self.add_node(start, &delta, NodePosition::Start);
-        self.add_node(end, &delta, NodePosition::End);
+        let classes = start.train.class_gradient.len() / theta.len().max(1);
+        self.layer_sums.clear(self.layers);
+        self.class_layer_sums.clear(classes * self.layers);
+        self.train.clear();
+        self.held_out.clear();
+        self.add_node(start, (theta, next), NodePosition::Start);
+        self.add_node(end, (theta, next), NodePosition::End);
 
         // Coarser rules come for free on the way; the last two give the error estimate.
         let mut rule = self.settings.first_rule();
         let mut at = Rule::Trapezoid;
-        let mut coarse: Vec<f64> = self.layers.integral(Rule::FirstOrder).collect();
-        let mut fine: Vec<f64> = self.layers.integral(Rule::Trapezoid).collect();
+        let mut coarse: Vec<f64> = self.layer_sums.integral(Rule::FirstOrder).collect();
+        let mut fine: Vec<f64> = self.layer_sums.integral(Rule::Trapezoid).collect();
         let mut point = std::mem::take(&mut self.point);
-        let layer_error = loop {
+        let (layer_error, total) = loop {
             while at.segments() < rule.segments() {
                 at = at.refined();
                 self.refine();
                 for alpha in at.new_inner_nodes() {
                     evaluate(alpha, &mut point)?;
-                    self.add_node(&point, &delta, NodePosition::Inner);
+                    self.add_node(&point, (theta, next), NodePosition::Inner);
                     evals += 1;
                 }
-                coarse = std::mem::replace(&mut fine, self.layers.integral(at).collect());
+                coarse = std::mem::replace(&mut fine, self.layer_sums.integral(at).collect());
             }
             let layer_error = estimate_error(at, &coarse, &fine);
             let total: f64 = match rule {
@@ -225,56 +234,157 @@ impl Integrator {
             };
             let residual = loss_change - total;
             if !(self.settings).wants_more(rule, residual, loss_change, &layer_error) {
-                break layer_error;
+                break (layer_error, total);
             }
             rule = rule.refined();
         };
         self.point = point;
         Ok(Integral {
-            gradient: self.gradient.integral(rule).collect(),
-            held_out_gradient: self.held_out.integral(rule).collect(),
-            class_layer: self.class_layers.integral(rule).collect(),
+            rule,
+            total,
+            class_layer: self.class_layer_sums.integral(rule).collect(),
             layer_error,
             segments: rule.segments(),
             gradient_evals: evals,
-            delta,
         })
     }
 
-    /// Adds the evaluations at one node to every sum.
-    fn add_node(&mut self, point: &PointEvaluation, delta: &[f64], place: NodePosition) {
-        let layers = &self.layout.layers;
-        let dots = |gradient: &[f32]| {
-            let ranges = layers.iter().map(|layer| layer.range.clone());
-            let dot = |range: Range<usize>| dot(&delta[range.clone()], &gradient[range]);
-            ranges.map(dot).collect::<Vec<f64>>()
+    /// Returns the segment of the step that was integrated last, with its averaged gradients. Takes the same arguments
+    /// as [`integrate`](Self::integrate).
+    #[must_use]
+    pub fn path<'a>(
+        &'a self,
+        integral: &Integral,
+        theta: &'a [f32],
+        next: &'a [f32],
+        start: &'a PointEvaluation,
+        end: &'a PointEvaluation,
+    ) -> StepPath<'a> {
+        let average = |sums: &'a InnerSums, start: &'a Evaluation, end: &'a Evaluation| {
+            sums.average(integral.rule, &start.gradient, &end.gradient)
         };
-        let train = &point.train;
-        self.gradient.add_node(place, wide(&train.gradient));
-        self.layers
-            .add_node(place, dots(&train.gradient).into_iter());
-        let sums = self.class_layers.components();
-        if sums > 0 {
-            let classes = train.class_gradient.chunks_exact(delta.len().max(1));
-            let here = classes.len() * layers.len();
-            assert_eq!(here, sums, "a step is split by class at every node");
-            self.class_layers.add_node(place, classes.flat_map(dots));
+        let held_out = start.held_out.as_ref().zip(end.held_out.as_ref());
+        StepPath {
+            from: theta,
+            to: next,
+            train: average(&self.train, &start.train, &end.train),
+            held_out: held_out.map(|(start, end)| average(&self.held_out, start, end)),
         }
-        if let Some(held_out) = &point.held_out {
-            self.held_out.add_node(place, wide(&held_out.gradient));
+    }
+
+    /// Adds the evaluations at one node to every sum.
+    fn add_node(&mut self, point: &PointEvaluation, ends: Ends, place: NodePosition) {
+        let params = ends.0.len();
+        let is_inner = place == NodePosition::Inner;
+        let Self {
+            blocks,
+            threads,
+            arch,
+            train,
+            held_out,
+            dots,
+            ..
+        } = self;
+        let node = Node {
+            blocks,
+            threads: *threads,
+            arch: *arch,
+            ends,
+        };
+        let sum = is_inner.then(|| train.new_node(params));
+        node.add(&point.train.gradient, sum, dots);
+        let layers = by_layer(self.layers, blocks, dots);
+        self.layer_sums.add_node(place, layers.into_iter());
+        if let (true, Some(held_out_point)) = (is_inner, &point.held_out) {
+            node.add(&held_out_point.gradient, Some(held_out.new_node(params)), dots);
+        }
+        let sums = self.class_layer_sums.components();
+        if sums > 0 {
+            let classes = point.train.class_gradient.chunks_exact(params.max(1));
+            let here = classes.len() * self.layers;
+            assert_eq!(here, sums, "a step is split by class at every node");
+            let layers = classes.flat_map(|gradient| {
+                node.add(gradient, None, dots);
+                by_layer(self.layers, blocks, dots)
+            });
+            self.class_layer_sums.add_node(place, layers);
         }
     }
 
     fn refine(&mut self) {
-        for sums in [
-            &mut self.gradient,
-            &mut self.held_out,
-            &mut self.layers,
-            &mut self.class_layers,
-        ] {
-            sums.refine();
+        self.train.refine();
+        self.held_out.refine();
+        self.layer_sums.refine();
+        self.class_layer_sums.refine();
+    }
+}
+
+/// What adding a node needs beside the gradient there.
+struct Node<'a> {
+    blocks: &'a [Block],
+    threads: usize,
+    arch: Arch,
+    ends: Ends<'a>,
+}
+
+impl Node<'_> {
+    /// Adds a gradient (`[P]`) to `sum`, or overwrites it if told so, and sets `dots` to `⟨Δ, g⟩` of each block.
+    fn add(&self, gradient: &[f32], sum: Option<(&mut [f64], bool)>, dots: &mut [f64]) {
+        let (mut rest, overwrite) = sum.unwrap_or_default();
+        let has_sum = !rest.is_empty();
+        let parts = self.blocks.iter().zip(dots).map(move |(block, dot)| {
+            let len = if has_sum { block.range.len() } else { 0 };
+            (block, dot, take(&mut rest, len))
+        });
+        for_each(self.threads, parts, |(block, dot, sum)| {
+            let start = block.range.start;
+            let gradient = &gradient[block.range.clone()];
+            *dot = self.arch.dispatch(
+                #[inline(always)]
+                || add_block(self.ends, start, gradient, sum, overwrite),
+            );
+        });
+    }
+}
+
+/// Adds a block's gradient to its sum, if there is one, and returns `⟨Δ, g⟩`.
+#[inline(always)]
+fn add_block(
+    (from, to): Ends,
+    start: usize,
+    gradient: &[f32],
+    sum: &mut [f64],
+    overwrite: bool,
+) -> f64 {
+    let mut dot = Sum::default();
+    let (mut delta, mut wide) = ([0.0; CHUNK], [0.0; CHUNK]);
+    for at in (0..gradient.len()).step_by(CHUNK) {
+        let len = CHUNK.min(gradient.len() - at);
+        let (delta, wide) = (&mut delta[..len], &mut wide[..len]);
+        movement(from, to, start + at, delta);
+        widen(gradient, at, wide);
+        dot.add_products(delta, wide);
+        let Some(sum) = sum.get_mut(at..at + len) else {
+            continue;
+        };
+        if overwrite {
+            sum.copy_from_slice(wide);
+        } else {
+            for (sum, value) in sum.iter_mut().zip(wide) {
+                *sum += *value;
+            }
         }
     }
+    dot.total()
+}
+
+/// Returns the sums of blocks by layer, `[L]`.
+fn by_layer(layers: usize, blocks: &[Block], dots: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; layers];
+    for (block, dot) in blocks.iter().zip(dots) {
+        sums[block.layer] += dot;
+    }
+    sums
 }
 
 /// `[L]`: the change by the last refinement, as an estimate of the remaining error. The first-order rule and the
@@ -285,18 +395,6 @@ fn estimate_error(rule: Rule, coarse: &[f64], fine: &[f64]) -> Vec<f64> {
     pairs
         .map(|(coarse, fine)| (fine - coarse).abs() / divisor)
         .collect()
-}
-
-fn dot(delta: &[f64], gradient: &[f32]) -> f64 {
-    delta
-        .iter()
-        .zip(gradient)
-        .map(|(d, &g)| d * f64::from(g))
-        .sum()
-}
-
-fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
-    values.iter().map(|&value| f64::from(value))
 }
 
 #[cfg(test)]
@@ -329,7 +427,7 @@ mod tests {
         }
     }
 
-    fn run(settings: IntegratorSettings, k: f64) -> (Integral, f64, usize) {
+    fn run(settings: IntegratorSettings, k: f64) -> (Integral, [f64; 2], f64, usize) {
         let mut calls = 0;
         let mut loss = quartic(k);
         let (from, to) = ([1.0, 0.0], [0.5, 1.0]);
@@ -342,16 +440,18 @@ mod tests {
                 out,
             )
         };
-        let mut integrator = Integrator::new(settings, &layout());
+        let mut integrator = Integrator::new(settings, &layout(), 1);
         let integral = integrator
             .integrate(&from, &to, &start, &mut end, &mut evaluate)
             .unwrap();
-        let total = dot(
-            &integral.delta,
-            &[single(integral.gradient[0]), single(integral.gradient[1])],
-        );
-        let residual = end.train.loss - start.train.loss - total;
-        (integral, residual, calls)
+        let path = integrator.path(&integral, &from, &to, &start, &end);
+        let (mut delta, mut gradient) = ([0.0; 2], [0.0; 2]);
+        movement(path.from, path.to, 0, &mut delta);
+        path.train.fill(0, &mut gradient);
+        let lca = [0, 1].map(|i| delta[i] * gradient[i]);
+        assert!((integral.total - lca[0] - lca[1]).abs() < 1e-14);
+        let residual = end.train.loss - start.train.loss - integral.total;
+        (integral, lca, residual, calls)
     }
 
     #[test]
@@ -360,15 +460,14 @@ mod tests {
             tolerance: 1e-4,
             ..IntegratorSettings::default()
         };
-        let (integral, residual, calls) = run(settings, 3.0);
+        let (integral, lca, residual, calls) = run(settings, 3.0);
         assert!(integral.segments > 2 && residual.abs() < 1e-4, "{residual}");
         assert_eq!(integral.gradient_evals, u64::from(integral.segments));
         assert_eq!(calls, integral.segments as usize);
         // Each layer against the exact integral of its own term.
         let exact = [0.5_f64.powi(4) - 1.0, 3.0_f64.exp() - 1.0];
         for (layer, exact) in exact.into_iter().enumerate() {
-            let a = integral.delta[layer] * integral.gradient[layer];
-            let error = (a - exact).abs();
+            let error = (lca[layer] - exact).abs();
             assert!(error < 1e-4);
             assert!(error <= 3.0 * integral.layer_error[layer] + 1e-6, "{error}");
         }
@@ -381,7 +480,7 @@ mod tests {
             max_segments: 8,
             ..IntegratorSettings::default()
         };
-        let (integral, _, calls) = run(settings, 3.0);
+        let (integral, _, _, calls) = run(settings, 3.0);
         assert_eq!((integral.segments, calls), (8, 8));
     }
 
@@ -392,13 +491,13 @@ mod tests {
             tolerance: 0.1,
             ..IntegratorSettings::default()
         };
-        let (integral, _, calls) = run(settings, 0.1);
+        let (integral, _, _, calls) = run(settings, 0.1);
         assert_eq!(
             (integral.segments, calls),
             (2, 2),
             "the quartic needs Simpson"
         );
-        let (integral, _, calls) = run(
+        let (integral, _, _, calls) = run(
             IntegratorSettings {
                 tolerance: 1.0,
                 ..settings
@@ -455,7 +554,7 @@ mod tests {
                 tolerance: 0.0,
                 ..IntegratorSettings::default()
             };
-            let (integral, _, calls) = run(settings, 3.0);
+            let (integral, _, _, calls) = run(settings, 3.0);
             assert_eq!(
                 (integral.segments, integral.gradient_evals),
                 (segments, evals)

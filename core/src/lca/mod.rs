@@ -15,12 +15,16 @@
 //! Training*, `NeurIPS` 2019, <https://arxiv.org/abs/1909.01440>, section 3.
 //!
 //! [`quadrature`] has the integration rules, [`integrator`] integrates along the segment and refines, and
-//! [`allocation`] multiplies, sums and counts.
+//! [`allocation`] multiplies, sums and counts. Both work block by block, on any number of threads, and never hold more of
+//! Δ and ḡ than a few hundred parameters.
 
 pub mod allocation;
+mod blocks;
 pub mod integrator;
+mod path;
 pub mod quadrature;
 
 pub use allocation::{Allocator, AllocatorMemory, HISTOGRAM_BINS, histogram_edges};
 pub use integrator::{Integral, Integrator, IntegratorSettings, Method, PointEvaluation};
+pub use path::{MeanGradient, StepPath};
 pub use quadrature::Rule;

@@ -38,6 +38,20 @@ impl Rule {
         }
     }
 
+    /// Returns the weights of the values at the start and at the end, and of the sums over the odd and the even inner
+    /// nodes.
+    #[must_use]
+    pub fn weights(self) -> [f64; 4] {
+        match self {
+            Self::FirstOrder => [1.0, 0.0, 0.0, 0.0],
+            Self::Trapezoid => [0.5, 0.5, 0.0, 0.0],
+            Self::Simpson(segments) => {
+                let third = 1.0 / (3.0 * f64::from(segments));
+                [third, third, 4.0 * third, 2.0 * third]
+            }
+        }
+    }
+
     /// Returns the inner nodes that the next coarser rule lacks.
     pub fn new_inner_nodes(self) -> impl Iterator<Item = f64> {
         let segments = match self {
@@ -112,14 +126,7 @@ impl NodeSums {
     /// Returns the integral of every component by `rule`, which must be the current rule or one that needs only the
     /// ends (first-order or trapezoid).
     pub fn integral(&self, rule: Rule) -> impl Iterator<Item = f64> {
-        let (start, end, odd, even) = match rule {
-            Rule::FirstOrder => (1.0, 0.0, 0.0, 0.0),
-            Rule::Trapezoid => (0.5, 0.5, 0.0, 0.0),
-            Rule::Simpson(segments) => {
-                let third = 1.0 / (3.0 * f64::from(segments));
-                (third, third, 4.0 * third, 2.0 * third)
-            }
-        };
+        let [start, end, odd, even] = rule.weights();
         let ends = self.start.iter().zip(&self.end);
         let inner = self.odd.iter().zip(&self.even);
         ends.zip(inner)

@@ -21,6 +21,7 @@ pub struct SavedArray {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SavedValues {
+    U8(Vec<u8>),
     F32(Vec<f32>),
     F64(Vec<f64>),
     U32(Vec<u32>),
@@ -31,6 +32,7 @@ impl SavedValues {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
+            Self::U8(values) => values.len(),
             Self::F32(values) => values.len(),
             Self::F64(values) => values.len(),
             Self::U32(values) => values.len(),
@@ -46,6 +48,7 @@ impl SavedValues {
     #[must_use]
     pub fn kind(&self) -> SavedKind {
         match self {
+            Self::U8(_) => SavedKind::U8,
             Self::F32(_) => SavedKind::F32,
             Self::F64(_) => SavedKind::F64,
             Self::U32(_) => SavedKind::U32,
@@ -56,6 +59,7 @@ impl SavedValues {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavedKind {
+    U8,
     F32,
     F64,
     U32,

@@ -56,29 +56,16 @@ impl Trainer {
             save(name, description, SavedValues::U32(counts.clone()));
         }
         let memory = self.allocator.memory();
-        for (name, description, values) in [
-            (
-                "last_lca",
-                "[P] allocations of the last step, in nats",
-                &*memory.lca,
-            ),
-            (
-                "last_lca_change",
-                "[P] their change against the step before, in nats",
-                &*memory.change,
-            ),
-            (
-                "last_update",
-                "[P] movement of the last step",
-                &*memory.delta,
-            ),
-        ] {
-            save(name, description, SavedValues::F64(values.to_vec()));
-        }
         save(
-            "last_gradient_change",
-            "[P] change of the full gradient over the last step",
-            SavedValues::F32(memory.gradient_change.to_vec()),
+            "last_lca",
+            "[P] allocations of the last step, in nats",
+            SavedValues::F64(memory.lca.to_vec()),
+        );
+        save(
+            "last_signs",
+            "[P] signs in the last step, two bits each (1 positive, 2 negative), from the lowest: of the movement, of \
+             the change of the full gradient, of the change of the allocation",
+            SavedValues::U8(memory.signs.to_vec()),
         );
         save_groups(&mut self.groups, &mut save);
         Checkpoint {
@@ -102,16 +89,9 @@ impl Trainer {
         from.copy_u32("helped", &mut totals.helped)?;
         from.copy_u32("update_flips", &mut totals.update_flips)?;
         from.copy_u32("gradient_flips", &mut totals.gradient_flips)?;
-        let AllocatorMemory {
-            lca,
-            change,
-            delta,
-            gradient_change,
-        } = self.allocator.memory();
+        let AllocatorMemory { lca, signs } = self.allocator.memory();
         from.copy_f64("last_lca", lca)?;
-        from.copy_f64("last_lca_change", change)?;
-        from.copy_f64("last_update", delta)?;
-        from.copy_f32("last_gradient_change", gradient_change)?;
+        from.copy_u8("last_signs", signs)?;
         self.allocator.set_totals(totals);
         restore_groups(&mut self.groups, &mut from)?;
         self.next.copy_from_slice(&self.theta);
@@ -249,6 +229,13 @@ impl<'a> SavedArrays<'a> {
     fn copy_f64(&mut self, name: &str, to: &mut [f64]) -> Result<(), MisfitError> {
         match self.values(name)? {
             SavedValues::F64(values) => copy(name, values, to),
+            _ => Err(wrong_type(name)),
+        }
+    }
+
+    fn copy_u8(&mut self, name: &str, to: &mut [u8]) -> Result<(), MisfitError> {
+        match self.values(name)? {
+            SavedValues::U8(values) => copy(name, values, to),
             _ => Err(wrong_type(name)),
         }
     }

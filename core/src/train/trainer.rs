@@ -49,6 +49,8 @@ pub struct TrainSettings {
     pub record_params: u64,
     /// Flat indices of the parameters to trace at every step.
     pub traced: Vec<u64>,
+    /// Threads that integrate and allocate; results do not depend on their number.
+    pub threads: usize,
 }
 
 /// A reason why a training cannot continue.
@@ -99,7 +101,7 @@ pub struct Trainer {
     end: PointEvaluation,
     /// Losses at `θ_t`.
     losses: Losses,
-    batch: Evaluation,
+    /// Of a held-out part.
     scratch: Evaluation,
     /// `[P]`: memory for the parameters at inner nodes.
     node: Vec<f32>,
@@ -140,8 +142,8 @@ impl Trainer {
         );
         Self {
             groups,
-            integrator: Integrator::new(settings.integration, layout),
-            allocator: Allocator::new(layout),
+            integrator: Integrator::new(settings.integration, layout, settings.threads),
+            allocator: Allocator::new(layout, settings.threads),
             engine,
             batches,
             has_validation,
@@ -154,7 +156,6 @@ impl Trainer {
             start: PointEvaluation::default(),
             end: PointEvaluation::default(),
             losses: Losses::default(),
-            batch: Evaluation::default(),
             scratch: Evaluation::default(),
             node: Vec::new(),
             trajectory: None,
@@ -306,8 +307,7 @@ impl Trainer {
             },
         )?;
         self.check_finite("the loss", self.end.train.loss)?;
-        let integral_size: f64 = integral.gradient.iter().sum();
-        self.check_finite("the gradient", integral_size)?;
+        self.check_finite("the gradient", integral.total)?;
 
         let after = self.losses_at(StepEnd::End)?;
         let before = std::mem::replace(&mut self.losses, after);
@@ -317,9 +317,8 @@ impl Trainer {
             held_out,
             motion,
         } = self.allocator.allocate(
+            &(self.integrator).path(&integral, &self.theta, &self.next, &self.start, &self.end),
             &integral,
-            &self.start.train.gradient,
-            &self.end.train.gradient,
             EndLosses {
                 before: self.start.train.loss,
                 after: self.end.train.loss,
@@ -383,20 +382,24 @@ impl Trainer {
         let factor = settings.schedule.factor(step, settings.steps);
         let rows = self.batches.next_batch();
         let noise = settings.seed.rotate_left(32) ^ (step + 1);
+        // The memory of the end's evaluation, which comes later.
+        let batch = &mut self.end.train;
         self.engine
-            .evaluate_batch(&self.next, rows, noise, &mut self.batch)?;
-        self.check_finite("the mini-batch loss", self.batch.loss)?;
-        for (running, &of_batch) in self.running.iter_mut().zip(&self.batch.statistics) {
+            .evaluate_batch(&self.next, rows, noise, batch)?;
+        let batch_loss = batch.loss;
+        for (running, &of_batch) in self.running.iter_mut().zip(&batch.statistics) {
             *running += RUNNING_SHARE * (of_batch - *running);
         }
+        self.check_finite("the mini-batch loss", batch_loss)?;
+        let batch = &self.end.train;
         self.groups
-            .step(&mut self.next, &self.batch.gradient, step, factor);
+            .step(&mut self.next, &batch.gradient, step, factor);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let epoch = step as f64 / self.batches.batches_per_epoch() as f64;
         Ok(StepFacts {
             epoch,
             learning_rate: self.settings.learning_rate * factor,
-            batch_loss: self.batch.loss,
+            batch_loss,
         })
     }
 

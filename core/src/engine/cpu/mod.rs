@@ -30,6 +30,7 @@ use super::{
 };
 use crate::data::Examples;
 use crate::model::{Network, Op};
+use crate::threads::for_each;
 
 /// Maximum number of shards of a data set, if it has that many slices. More would balance more threads but cost memory
 /// and a longer sum: each holds a whole gradient.
@@ -449,25 +450,8 @@ fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
         return sum(0, out);
     }
     let share = out.len().div_ceil(threads);
-    let next = AtomicUsize::new(0);
-    let shares: Vec<_> = out.chunks_mut(share).map(std::sync::Mutex::new).collect();
-    let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(share_of_it) = shares.get(index) else {
-                break;
-            };
-            let mut out = share_of_it.try_lock().expect("each share is taken once");
-            sum(index * share, &mut out);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..shares.len() {
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
+    for_each(threads, out.chunks_mut(share).enumerate(), |(index, out)| {
+        sum(index * share, out);
     });
 }
 
