@@ -103,7 +103,12 @@ fn allocation(criterion: &mut Criterion) {
     group.sample_size(10);
     for width in [300, 1_000, 3_000, 10_000] {
         let mut layout = ParamLayout::default();
-        layout.push_layer("fc", "linear", width, &[(TensorKind::Weight, vec![width, width])]);
+        layout.push_layer(
+            "fc",
+            "linear",
+            width,
+            &[(TensorKind::Weight, vec![width, width])],
+        );
         let params = layout.params();
         let numbers = |factor: f32| -> Vec<f32> {
             let number = |i: u16| (f32::from(i) * factor).sin();
@@ -130,19 +135,24 @@ fn allocation(criterion: &mut Criterion) {
                 before: 1.0,
                 after: 0.9,
             };
-            group.bench_function(BenchmarkId::new(format!("{threads} threads"), params), |bencher| {
-                bencher.iter(|| {
-                    let evaluate = |alpha: f64, out: &mut PointEvaluation| -> Result<(), Infallible> {
-                        if alpha < 1.0 && out.train.gradient.is_empty() {
-                            out.clone_from(&inner);
-                        }
-                        Ok(())
-                    };
-                    let Ok(integral) = integrator.integrate(&from, &to, &start, &mut end, evaluate);
-                    let path = integrator.path(&integral, &from, &to, &start, &end);
-                    black_box(allocator.allocate(&path, &integral, ends, None))
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(format!("{threads} threads"), params),
+                |bencher| {
+                    bencher.iter(|| {
+                        let evaluate =
+                            |alpha: f64, out: &mut PointEvaluation| -> Result<(), Infallible> {
+                                if alpha < 1.0 && out.train.gradient.is_empty() {
+                                    out.clone_from(&inner);
+                                }
+                                Ok(())
+                            };
+                        let Ok(integral) =
+                            integrator.integrate(&from, &to, &start, &mut end, evaluate);
+                        let path = integrator.path(&integral, &from, &to, &start, &end);
+                        black_box(allocator.allocate(&path, &integral, ends, None))
+                    });
+                },
+            );
         }
     }
     group.finish();

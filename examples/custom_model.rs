@@ -313,6 +313,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         test_every: 10,
         record_weights: 0,
         record_params: 0,
+        snapshots: 8,
         traced,
         threads: 1,
     };

@@ -77,6 +77,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         test_every: 1,
         record_weights: 0,
         record_params: 0,
+        snapshots: 8,
         traced: traced.clone(),
         threads,
     };

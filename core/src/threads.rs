@@ -43,6 +43,8 @@ mod tests {
             });
             assert!((1..=100).eq(parts));
         }
-        for_each(3, std::iter::empty::<u8>(), |_| panic!("there is nothing to do"));
+        for_each(3, std::iter::empty::<u8>(), |_| {
+            panic!("there is nothing to do")
+        });
     }
 }

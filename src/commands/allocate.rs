@@ -31,6 +31,7 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         // The source run's recording does not apply to this one.
         record_weights: None,
         record_params: None,
+        snapshots: None,
         ..base.without_training()
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();

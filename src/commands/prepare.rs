@@ -16,7 +16,7 @@ use crate::model::{Network, he_normal};
 use crate::optim::Overrides;
 use crate::record::RunHeader;
 use crate::supervise::Failure;
-use crate::train::{TrainSettings, Trainer, choose_traced};
+use crate::train::{TrainSettings, Trainer, affordable_snapshots, choose_traced};
 
 /// A training that is ready to start.
 pub struct PreparedTraining {
@@ -59,7 +59,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     }
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
-    let settings = settings(&config, steps, layers, traced.clone());
+    let settings = settings(&config, network.params(), steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
     let mut header = RunHeader {
         device: engine.describe(),
@@ -77,6 +77,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         input_shape: dataset.shape.to_vec(),
         classes: dataset.classes,
         data: Some(facts),
+        snapshots: settings.snapshots,
         traced,
         trajectory_files: trajectory
             .as_ref()
@@ -100,7 +101,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     if let Some(trajectory) = trajectory {
         (trainer.follow(trajectory)).map_err(|error| Failure::Other(error.to_string()))?;
     }
-    header.checkpoint = trainer.checkpoint().shape();
+    header.checkpoint = trainer.checkpoint_shape();
     Ok(PreparedTraining {
         header: Arc::new(header),
         trainer,
@@ -153,8 +154,14 @@ fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     }
 }
 
+/// Returns the number of snapshots of the running totals.
+pub(super) fn snapshots(config: &RunConfig, params: usize) -> u64 {
+    (config.snapshots).unwrap_or_else(|| affordable_snapshots(params))
+}
+
 pub(super) fn settings(
     config: &RunConfig,
+    params: usize,
     steps: u64,
     layers: Vec<Overrides>,
     traced: Vec<u64>,
@@ -178,6 +185,7 @@ pub(super) fn settings(
         every: config.lca_every,
         record_weights: config.record_weights,
         record_params: config.record_params,
+        snapshots: snapshots(config, params),
         traced,
         threads: config.threads,
     }

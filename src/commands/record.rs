@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::output::{self, CommandInputs};
-use super::prepare::{PreparedTraining, header_of, settings};
+use super::prepare::{PreparedTraining, header_of, settings, snapshots};
 use super::resume::{ResumedRun, continue_run};
 use crate::app::RunModel;
 use crate::cli::RecordArgs;
@@ -297,6 +297,7 @@ fn prepare(
         data: facts.clone(),
         train_index: (0..*train).collect(),
         test_index: (0..*held_out).collect(),
+        snapshots: snapshots(config, layout.params()),
         traced: traced.clone(),
         ..settled
     };
@@ -304,7 +305,7 @@ fn prepare(
     let batches = Batches::new(1, 1, config.seed)?;
     let theta = vec![0.0; layout.params()];
     let mut trainer = Trainer::new(
-        settings(config, planned, Vec::new(), traced),
+        settings(config, layout.params(), planned, Vec::new(), traced),
         layout,
         Box::new(engine),
         batches,
@@ -313,7 +314,7 @@ fn prepare(
         Vec::new(),
     );
     (trainer.follow(Box::new(trajectory))).map_err(|error| Failure::Other(error.to_string()))?;
-    header.checkpoint = trainer.checkpoint().shape();
+    header.checkpoint = trainer.checkpoint_shape();
     Ok(PreparedTraining {
         header: Arc::new(header),
         trainer,

@@ -92,7 +92,7 @@ pub(super) fn continue_run(
     let keep = KeptPart {
         steps: kept,
         checkpoint: saved.map(|(found, _)| found),
-        totals: snapshot_is_due(kept, header.planned_steps),
+        totals: snapshot_is_due(kept, header.planned_steps, header.snapshots),
     };
     let recorder = Recorder::resume(run, keep, &header)?;
     Ok(ResumedRun {
@@ -163,6 +163,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
             (file.planned_steps, file.slice_size, file.held_out_lca)
                 == (now.planned_steps, now.slice_size, now.held_out_lca)
                 && file.lca_every.max(1) == now.lca_every.max(1)
+                && file.snapshots == now.snapshots
                 && (file.record_weights > 0, file.record_params > 0)
                     == (now.record_weights > 0, now.record_params > 0),
             "its configuration contradicts its datasets",

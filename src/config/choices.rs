@@ -221,16 +221,26 @@ impl fmt::Display for SliceChoice {
 }
 
 /// Checkpoint interval, in steps or in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckpointEvery {
+    /// A minute, or never while the training runs if checkpoints are large.
+    #[default]
+    Auto,
     Steps(u64),
     Seconds(u64),
+    /// Only when the training is stopped.
+    Stop,
 }
 
 impl FromStr for CheckpointEvery {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "stop" => return Ok(Self::Stop),
+            _ => {}
+        }
         let number = |digits: &str, unit: u64| {
             let number = digits.parse().ok().filter(|&n: &u64| n > 0)?;
             number.checked_mul(unit).filter(|&n| n <= MAX_COUNT)
@@ -242,8 +252,8 @@ impl FromStr for CheckpointEvery {
         time.unwrap_or_else(|| number(text, 1).map(Self::Steps))
             .ok_or_else(|| {
                 ConfigError(format!(
-                    "invalid interval `{text}`: use a number of steps, such as 500, or a time, such \
-                     as 90s, 10m or 2h"
+                    "invalid interval `{text}`: use a number of steps, such as 500, a time, such as \
+                     90s, 10m or 2h, or `stop`"
                 ))
             })
     }
@@ -252,6 +262,8 @@ impl FromStr for CheckpointEvery {
 impl fmt::Display for CheckpointEvery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Stop => f.write_str("stop"),
             Self::Steps(steps) => steps.fmt(f),
             Self::Seconds(seconds) => write!(f, "{seconds}s"),
         }

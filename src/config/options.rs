@@ -174,7 +174,7 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// Write a checkpoint every N steps, or at an interval such as 90s, 10m or 2h [default: 60s]
+    /// Write a checkpoint every N steps, at an interval such as 90s, 10m or 2h, or only when stopped: `stop` [default: 60s; stop above 10 million parameters]
     #[arg(long, value_name = "N|TIME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<CheckpointEvery>,
@@ -186,6 +186,10 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_params: Option<u64>,
+    /// Snapshots of every parameter's running totals, evenly spaced up to the end; 0 for none [default: 8, or as many as fit into 256 MiB, at least 1]
+    #[arg(long, value_name = "N", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<u64>,
     /// Number of parameters traced at every step [default: 256]
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,8 +334,8 @@ impl Options {
                 network, data, train_size, lca_size, validation_size, test_size, steps, epochs, batch_size,
                 optimizer, learning_rate, momentum, weight_decay, schedule, layer, seed, integrator, tolerance,
                 relative_tolerance, layer_tolerance, min_segments, max_segments, slice_size, lca_test, by_class,
-                class_every, lca_every, test_every, course, straight, checkpoint_every, record_weights, record_params, trace,
-                compression, mantissa_bits, device, engine, threads,
+                class_every, lca_every, test_every, course, straight, checkpoint_every, record_weights, record_params,
+                snapshots, trace, compression, mantissa_bits, device, engine, threads,
             ] and not [
                 repeats, output, force, headless, quiet, color, glyphs, fps,
             ]
@@ -346,7 +350,7 @@ impl Options {
             [
                 steps, seed, integrator, tolerance, relative_tolerance, layer_tolerance, min_segments,
                 max_segments, lca_test, by_class, class_every, lca_every, test_every, checkpoint_every, record_weights,
-                record_params, trace, compression, mantissa_bits,
+                record_params, snapshots, trace, compression, mantissa_bits,
             ] and not [
                 network, data, train_size, lca_size, validation_size, test_size, epochs, batch_size, optimizer,
                 learning_rate, momentum, weight_decay, schedule, layer, slice_size, course, straight, device,

@@ -67,6 +67,8 @@ pub struct RunConfig {
     pub checkpoint_every: CheckpointEvery,
     pub record_weights: u64,
     pub record_params: u64,
+    /// Snapshots of the running totals; as many as are affordable if not given.
+    pub snapshots: Option<u64>,
     pub trace: usize,
     pub compression: Compression,
     pub mantissa_bits: u32,
@@ -150,9 +152,12 @@ impl RunConfig {
             class_every: count("--class-every", o.class_every.unwrap_or(1))?,
             lca_every: count("--lca-every", o.lca_every.unwrap_or(1))?,
             test_every: count("--test-every", o.test_every.unwrap_or(1))?,
-            checkpoint_every: (o.checkpoint_every).unwrap_or(CheckpointEvery::Seconds(60)),
+            checkpoint_every: (o.checkpoint_every).unwrap_or_default(),
             record_weights: count_or_none("--record-weights", o.record_weights.unwrap_or(0))?,
             record_params: count_or_none("--record-params", o.record_params.unwrap_or(0))?,
+            snapshots: (o.snapshots)
+                .map(|snapshots| count_or_none("--snapshots", snapshots))
+                .transpose()?,
             trace: count_or_none("--trace", o.trace.unwrap_or(256))?,
             compression: o.compression.unwrap_or_default(),
             mantissa_bits,
@@ -189,6 +194,7 @@ impl RunConfig {
             checkpoint_every,
             record_weights,
             record_params,
+            snapshots,
             trace,
             compression,
             mantissa_bits,
@@ -250,6 +256,7 @@ impl RunConfig {
             checkpoint_every: Some(checkpoint_every),
             record_weights: Some(record_weights),
             record_params: Some(record_params),
+            snapshots,
             trace: Some(trace),
             compression: Some(compression),
             mantissa_bits: Some(mantissa_bits),

@@ -14,6 +14,17 @@ use crate::record::{ParamTotals, RunHeader};
 const BLOCK_STEPS: usize = 32;
 const BLOCK_PARAMS: usize = 256;
 
+/// The most bytes of rows that wait until a chunk is full. Of a network with so many parameters that 32 rows are more,
+/// chunks have fewer rows and more parameters.
+const WAITING_BYTES: usize = 1 << 26;
+
+/// Returns the steps and parameters of a chunk.
+fn chunk_shape(params: usize) -> (usize, usize) {
+    let affordable = WAITING_BYTES / (params * size_of::<f32>()).max(1);
+    let steps = affordable.clamp(1, BLOCK_STEPS);
+    (steps, (BLOCK_STEPS * BLOCK_PARAMS / steps).min(params))
+}
+
 /// Parameters in a chunk of the running totals' snapshots; such a chunk has one row.
 const SNAPSHOT_PARAMS: usize = 65_536;
 
@@ -22,8 +33,8 @@ pub struct Blocks {
     values: Dataset,
     index: Dataset,
     params: usize,
-    /// Parameters in a chunk.
-    chunk: usize,
+    /// Steps and parameters of a chunk.
+    chunk: (usize, usize),
     written: usize,
     /// The newest step with a row: rows of this and earlier steps are not written again.
     newest: Option<u64>,
@@ -44,11 +55,8 @@ impl Blocks {
         options: WriteOptions,
     ) -> hdf5::Result<Self> {
         let params = header.layout.params();
-        let chunk = BLOCK_PARAMS.min(params);
-        let builder = file
-            .new_dataset::<f32>()
-            .shape((0.., params))
-            .chunk((BLOCK_STEPS, chunk));
+        let chunk = chunk_shape(params);
+        let builder = file.new_dataset::<f32>().shape((0.., params)).chunk(chunk);
         let compression = options.compression.of_steps();
         let values = compression.apply(builder).create(values)?;
         describe(&values, unit, what)?;
@@ -89,10 +97,10 @@ impl Blocks {
         Ok(Self {
             compressed: !values.filters().is_empty(),
             // As created: another version may use other chunks.
-            chunk: values
-                .chunk()
-                .and_then(|chunk| chunk.get(1).copied())
-                .unwrap_or(params),
+            chunk: match values.chunk().as_deref() {
+                Some(&[steps, params]) => (steps.max(1), params),
+                _ => (BLOCK_STEPS, params),
+            },
             values,
             index,
             params,
@@ -112,16 +120,21 @@ impl Blocks {
             return 0;
         }
         // A chunk that is not full is compressed together with its padding of zeros.
-        let rows = if self.compressed { rows } else { BLOCK_STEPS };
-        let chunks = self.params.div_ceil(self.chunk.max(1));
-        let values = chunks * (self.chunk * size_of::<f32>() * rows + 1024);
-        let written = self.written.div_ceil(BLOCK_STEPS) * chunks;
+        let (steps, params) = self.chunk;
+        let rows = if self.compressed {
+            rows
+        } else {
+            rows.next_multiple_of(steps)
+        };
+        let chunks = self.params.div_ceil(params.max(1));
+        let values = chunks * (params * size_of::<f32>() * rows + 1024);
+        let written = self.written.div_ceil(steps) * chunks;
         values as u64 + 2 * index_bytes(written) + 64 * chunks as u64
     }
 
     /// Whether the next row completes a block, which is then written.
     pub fn is_nearly_full(&self) -> bool {
-        (self.written + self.waiting_index.len() + 1).is_multiple_of(BLOCK_STEPS)
+        (self.written + self.waiting_index.len() + 1).is_multiple_of(self.chunk.0)
     }
 
     /// Records that room is reserved for the waiting rows.
@@ -145,7 +158,7 @@ impl Blocks {
             .extend(values.iter().map(|&value| round_mantissa(value, bits)));
         self.waiting_index.push(step);
         // At the end of a chunk, even if an earlier chunk was left unfinished.
-        if (self.written + self.waiting_index.len()).is_multiple_of(BLOCK_STEPS) {
+        if (self.written + self.waiting_index.len()).is_multiple_of(self.chunk.0) {
             self.write()?;
         }
         Ok(())

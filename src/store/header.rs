@@ -35,6 +35,7 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         ("planned_steps", header.planned_steps),
         ("steps_per_epoch", header.steps_per_epoch),
         ("lca_every", header.lca_every.max(1)),
+        ("snapshots", header.snapshots),
     ] {
         file.new_attr::<u64>().create(name)?.write_scalar(&value)?;
     }

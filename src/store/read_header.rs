@@ -118,6 +118,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
         // Not in files of older programs.
         lca_every: number(path, file, "lca_every").unwrap_or(1),
+        snapshots: number(path, file, "snapshots").unwrap_or(8),
         tolerance: number(path, file, "tolerance")?,
         layout,
         input_shape: input_shape(path, file)?,

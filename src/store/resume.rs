@@ -62,7 +62,9 @@ impl Resumable {
                 steps: state.committed,
             });
         }
-        let mut needed = STEPS.iter().map(|column| column.path);
+        let has_old_checkpoints = reader.has_object("checkpoint/0/last_update");
+        let mut needed = (STEPS.iter().map(|column| column.path))
+            .chain(has_old_checkpoints.then_some("checkpoint/0/last_signs"));
         if let Some(missing) = needed.find(|column| !reader.has_object(column)) {
             return Err(StoreError::Older {
                 path: path.to_owned(),

@@ -158,7 +158,11 @@ impl RunningTraining {
             tolerance: model.header.tolerance,
             shown: model.timeline.end(),
             told: (Instant::now(), RecorderStats::default()),
-            checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
+            checkpoints: Checkpoints::new(
+                checkpoint_every,
+                trainer.params().len(),
+                trainer.steps_done(),
+            ),
         };
         let device = model.header.device.clone();
         let (inquiries, asked) = train::inquiries();
@@ -480,6 +484,10 @@ impl Sink for StepOutlet {
     }
 }
 
+/// Above this number of parameters, the two checkpoints would be most of a run file: by default, there is only the one
+/// that is made when the training is stopped.
+const MANY_PARAMETERS: usize = 10_000_000;
+
 /// The schedule of checkpoints.
 struct Checkpoints {
     every: CheckpointEvery,
@@ -488,7 +496,12 @@ struct Checkpoints {
 }
 
 impl Checkpoints {
-    fn new(every: CheckpointEvery, done: u64) -> Self {
+    fn new(every: CheckpointEvery, params: usize, done: u64) -> Self {
+        let every = match every {
+            CheckpointEvery::Auto if params > MANY_PARAMETERS => CheckpointEvery::Stop,
+            CheckpointEvery::Auto => CheckpointEvery::Seconds(60),
+            every => every,
+        };
         Self {
             every,
             last_step: done,
@@ -498,6 +511,7 @@ impl Checkpoints {
 
     fn is_due(&mut self, done: u64) -> bool {
         let due = match self.every {
+            CheckpointEvery::Auto | CheckpointEvery::Stop => false,
             CheckpointEvery::Steps(steps) => done - self.last_step >= steps,
             CheckpointEvery::Seconds(seconds) => {
                 self.last_time.elapsed() >= Duration::from_secs(seconds)

@@ -224,6 +224,7 @@ fn allocations_close_in_a_training() {
         test_every: 1,
         record_weights: 0,
         record_params: 0,
+        snapshots: 8,
         traced: vec![0],
         threads: 1,
     };

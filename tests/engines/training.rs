@@ -79,6 +79,7 @@ fn setup() -> Setup {
             test_every: 1,
             record_weights: 4,
             record_params: 1,
+            snapshots: 8,
             traced: choose_traced(&network().layout, 40, 1),
             threads: 2,
         },

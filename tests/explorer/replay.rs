@@ -130,6 +130,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         test_every: 3,
         record_weights: 1,
         record_params: 1,
+        snapshots: 8,
         traced,
         threads: 1,
     };

@@ -307,8 +307,8 @@ fn a_run_of_an_older_program_is_not_resumed() {
     let file = crate::common::open_rw(&older).unwrap();
     for missing in [
         "motion/gradient_turns",
-        "checkpoint/0/last_gradient_change",
-        "checkpoint/1/last_gradient_change",
+        "checkpoint/0/last_signs",
+        "checkpoint/1/last_signs",
     ] {
         file.unlink(missing).unwrap();
     }

@@ -116,10 +116,21 @@ impl Allocator {
         &self.totals
     }
 
+    /// Takes the running totals; there must not be another step.
+    pub fn take_totals(&mut self) -> ParamTotals {
+        std::mem::take(&mut self.totals)
+    }
+
     /// `[P]`: allocations of the last step, in nats.
     #[must_use]
     pub fn lca(&self) -> &[f64] {
         &self.lca
+    }
+
+    /// `[P]`: as in [`AllocatorMemory::signs`].
+    #[must_use]
+    pub fn signs(&self) -> &[u8] {
+        &self.signs
     }
 
     /// Returns the memory of the last step, to be saved and restored along with the totals.
@@ -253,7 +264,10 @@ impl Allocator {
         ends: EndLosses,
     ) -> HeldOutAllocation {
         let mut rows = &mut self.rows[..];
-        let parts = self.blocks.iter().map(move |block| (block, take(&mut rows, block.units.len())));
+        let parts = self
+            .blocks
+            .iter()
+            .map(move |block| (block, take(&mut rows, block.units.len())));
         for_each(self.threads, parts, |(block, rows)| {
             self.arch.dispatch(
                 #[inline(always)]
@@ -339,7 +353,10 @@ impl BlockPart<'_> {
             let (len, at) = (range.len(), self.block.range.start + first);
             let (delta, gradient) = (&mut delta[..len], &mut gradient[..len]);
             let (change, marks) = (&mut change[..len], &mut marks[..len]);
-            let (start, end) = (&path.train.start[at..at + len], &path.train.end[at..at + len]);
+            let (start, end) = (
+                &path.train.start[at..at + len],
+                &path.train.end[at..at + len],
+            );
 
             movement(path.from, path.to, at, delta);
             path.train.fill(at, gradient);
@@ -390,7 +407,11 @@ impl BlockPart<'_> {
         }
         (sums.update_sq, sums.gradient_sq) = (update_sq.total(), gradient_sq.total());
         sums.dot = dot.total();
-        for (row, lca) in self.rows.iter_mut().zip(self.lca.chunks(self.block.row_len.max(1))) {
+        for (row, lca) in self
+            .rows
+            .iter_mut()
+            .zip(self.lca.chunks(self.block.row_len.max(1)))
+        {
             let mut sum = Sum::default();
             sum.add(lca);
             *row = sum.total();
@@ -561,7 +582,11 @@ mod tests {
         let mut seen = Vec::new();
         for (delta, a, start, end) in steps {
             // Simpson's rule gives A / Δ with this gradient in the middle.
-            let mean = if delta == 0.0 { 0.0 } else { a / f64::from(delta) };
+            let mean = if delta == 0.0 {
+                0.0
+            } else {
+                a / f64::from(delta)
+            };
             let mut inner = InnerSums::default();
             inner.new_node(1).0[0] = (6.0 * mean - f64::from(start) - f64::from(end)) / 4.0;
             let (at_start, at_end) = ([start], [end]);
@@ -643,7 +668,9 @@ mod tests {
                     let (delta, start, end) = (step.delta[i], step.start[i], step.end[i]);
                     let lca = delta * step.mean[i];
                     let change = if first { 0.0 } else { lca - self.lca[i] };
-                    let turned = |a: f64, b: f64| u64::from(a.signum() * b.signum() < 0.0 && a != 0.0 && b != 0.0);
+                    let turned = |a: f64, b: f64| {
+                        u64::from(a.signum() * b.signum() < 0.0 && a != 0.0 && b != 0.0)
+                    };
                     let flips = [
                         u64::from(lca < 0.0),
                         u64::from(lca > 0.0),
@@ -657,7 +684,11 @@ mod tests {
                     }
                     sum += lca;
                     units[layout.location_of(i).unwrap().unit + layer.units.start] += lca;
-                    sizes = [sizes[0] + delta * delta, sizes[1] + start * start, sizes[2] - delta * start];
+                    sizes = [
+                        sizes[0] + delta * delta,
+                        sizes[1] + start * start,
+                        sizes[2] - delta * start,
+                    ];
                     if lca != 0.0 {
                         bins[bin(lca)] += 1;
                     }
@@ -682,7 +713,10 @@ mod tests {
                 assert_eq!(a.histogram[l * HISTOGRAM_BINS..][..HISTOGRAM_BINS], bins);
                 assert!(close(motion.update_norm[l], sizes[0].sqrt()));
                 assert!(close(motion.gradient_norm[l], sizes[1].sqrt()));
-                assert!(close(motion.cosine[l], sizes[2] / (sizes[0] * sizes[1]).sqrt()));
+                assert!(close(
+                    motion.cosine[l],
+                    sizes[2] / (sizes[0] * sizes[1]).sqrt()
+                ));
             }
             assert!(close(a.total, total));
             for (unit, sum) in a.unit.iter().zip(units) {
@@ -713,7 +747,11 @@ mod tests {
         let params = layout.params();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         // Small whole numbers: zeros, and values that repeat, occur often.
-        let mut vector = || -> Vec<f32> { (0..params).map(|_| f32::from(rng.random_range(-3_i8..4))).collect() };
+        let mut vector = || -> Vec<f32> {
+            (0..params)
+                .map(|_| f32::from(rng.random_range(-3_i8..4)))
+                .collect()
+        };
         let mut naive = Naive::new(params);
         let mut allocators = [1, 2, 3].map(|threads| Allocator {
             threads,
@@ -734,9 +772,9 @@ mod tests {
                 before: f64::from(step),
                 after: 0.0,
             };
-            let [one, two, three] = allocators.each_mut().map(|allocator| {
-                allocator.allocate(&path, &integral(3), ends, Some(ends))
-            });
+            let [one, two, three] = allocators
+                .each_mut()
+                .map(|allocator| allocator.allocate(&path, &integral(3), ends, Some(ends)));
             for other in [&two, &three] {
                 assert_eq!(one.allocation, other.allocation);
                 assert_eq!(one.held_out, other.held_out);
@@ -744,7 +782,11 @@ mod tests {
                 assert_eq!(one.motion.cosine, other.motion.cosine);
             }
             let (start, end, middle) = (wide(&start), wide(&end), wide(&middle));
-            let delta: Vec<f64> = wide(&to).iter().zip(wide(&from)).map(|(to, from)| to - from).collect();
+            let delta: Vec<f64> = wide(&to)
+                .iter()
+                .zip(wide(&from))
+                .map(|(to, from)| to - from)
+                .collect();
             let mean = (0..params).map(|i| {
                 let sixth = 1.0 / 6.0;
                 sixth * start[i] + sixth * end[i] + 4.0 * sixth * middle[i]
@@ -756,7 +798,12 @@ mod tests {
                 delta,
             };
             naive.check(&layout, &naive_step, &one);
-            let held_out: f64 = naive_step.delta.iter().zip(&middle).map(|(d, g)| d * g).sum();
+            let held_out: f64 = naive_step
+                .delta
+                .iter()
+                .zip(&middle)
+                .map(|(d, g)| d * g)
+                .sum();
             assert!((one.held_out.unwrap().total - held_out).abs() < 1e-9);
         }
         assert_eq!(allocators[0].totals(), &naive.totals);

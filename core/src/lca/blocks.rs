@@ -35,7 +35,8 @@ pub fn blocks(layout: &ParamLayout) -> Vec<Block> {
         let rows = (LONGEST / row_len.max(1)).max(1);
         for first in units.clone().step_by(rows) {
             let units = first..(first + rows).min(units.end);
-            let start = tensor.range.start + (first - layout.layers[tensor.layer].units.start) * row_len;
+            let start =
+                tensor.range.start + (first - layout.layers[tensor.layer].units.start) * row_len;
             blocks.push(Block {
                 layer: tensor.layer,
                 tensor: index,
@@ -122,7 +123,12 @@ mod tests {
             end = block.range.end;
             for (row, unit) in block.units.clone().enumerate() {
                 let start = block.range.start + row * block.row_len;
-                rows.push((block.layer, block.tensor, unit, start..start + block.row_len));
+                rows.push((
+                    block.layer,
+                    block.tensor,
+                    unit,
+                    start..start + block.row_len,
+                ));
             }
         }
         assert_eq!(end, layout.params());

@@ -296,7 +296,11 @@ impl Integrator {
         let layers = by_layer(self.layers, blocks, dots);
         self.layer_sums.add_node(place, layers.into_iter());
         if let (true, Some(held_out_point)) = (is_inner, &point.held_out) {
-            node.add(&held_out_point.gradient, Some(held_out.new_node(params)), dots);
+            node.add(
+                &held_out_point.gradient,
+                Some(held_out.new_node(params)),
+                dots,
+            );
         }
         let sums = self.class_layer_sums.components();
         if sums > 0 {

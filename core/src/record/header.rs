@@ -34,6 +34,9 @@ pub struct RunHeader {
     /// Optimizer steps that a step covers, along their chord; 0 is 1.
     #[serde(default)]
     pub lca_every: u64,
+    /// Snapshots of every parameter's running totals.
+    #[serde(default)]
+    pub snapshots: u64,
     /// Largest accepted residual of a step, in nats.
     pub tolerance: f64,
     pub layout: ParamLayout,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::trainer::Trainer;
 use crate::lca::AllocatorMemory;
 use crate::optim::Groups;
-use crate::record::{Checkpoint, ParamTotals, SavedArray, SavedValues};
+use crate::record::{Checkpoint, ParamTotals, SavedArray, SavedKind, SavedShape, SavedValues};
 
 /// Error for a state saved by another program or with another configuration.
 #[derive(Debug, thiserror::Error)]
@@ -16,62 +16,60 @@ impl Trainer {
     /// Returns the state after the steps done.
     #[must_use]
     pub fn checkpoint(&mut self) -> Checkpoint {
-        let mut arrays = Vec::new();
-        let mut save = |name, description, values| {
-            arrays.push(SavedArray {
+        let arrays = self.state().into_iter().map(|part| SavedArray {
+            name: part.name,
+            description: part.description,
+            values: part.values.saved(),
+        });
+        let arrays = arrays.collect();
+        Checkpoint {
+            step: self.step,
+            arrays,
+        }
+    }
+
+    /// Returns the layout that all checkpoints of this training share.
+    #[must_use]
+    pub fn checkpoint_shape(&mut self) -> Vec<SavedShape> {
+        let parts = self.state().into_iter().map(|part| SavedShape {
+            name: part.name,
+            description: part.description,
+            kind: part.values.kind(),
+            len: part.values.len(),
+        });
+        parts.collect()
+    }
+
+    /// Returns the parts of the state, in the order in which they are saved.
+    fn state(&mut self) -> Vec<StatePart<'_>> {
+        let mut parts = Vec::new();
+        let mut add = |name, description, values| {
+            parts.push(StatePart {
                 name,
                 description,
                 values,
             });
         };
-        save(
-            "params",
-            "[P] parameters",
-            SavedValues::F32(self.theta.clone()),
-        );
-        save(
-            "running",
-            "[Q] running averages of batch norms",
-            SavedValues::F32(self.running.clone()),
-        );
+        let all = |values| Values::F32(vec![Piece::Values(values)]);
+        add("params", "[P] parameters", all(&self.theta));
+        let what = "[Q] running averages of batch norms";
+        add("running", what, all(&self.running));
         let totals = self.allocator.totals();
-        save(
-            "lca_sum",
-            "[P] sum of allocations, in nats",
-            SavedValues::F64(totals.lca_sum.clone()),
-        );
-        for (name, description, counts) in [
-            ("helped", "[P] steps that helped", &totals.helped),
-            (
-                "update_flips",
-                "[P] steps whose movement turned round",
-                &totals.update_flips,
-            ),
-            (
-                "gradient_flips",
-                "[P] steps over which the full gradient changed sign",
-                &totals.gradient_flips,
-            ),
-        ] {
-            save(name, description, SavedValues::U32(counts.clone()));
-        }
-        let memory = self.allocator.memory();
-        save(
-            "last_lca",
-            "[P] allocations of the last step, in nats",
-            SavedValues::F64(memory.lca.to_vec()),
-        );
-        save(
-            "last_signs",
-            "[P] signs in the last step, two bits each (1 positive, 2 negative), from the lowest: of the movement, of \
-             the change of the full gradient, of the change of the allocation",
-            SavedValues::U8(memory.signs.to_vec()),
-        );
-        save_groups(&mut self.groups, &mut save);
-        Checkpoint {
-            step: self.step,
-            arrays,
-        }
+        let what = "[P] sum of allocations, in nats";
+        add("lca_sum", what, Values::F64(&totals.lca_sum));
+        let what = "[P] steps that helped";
+        add("helped", what, Values::U32(&totals.helped));
+        let what = "[P] steps whose movement turned round";
+        add("update_flips", what, Values::U32(&totals.update_flips));
+        let what = "[P] steps over which the full gradient changed sign";
+        add("gradient_flips", what, Values::U32(&totals.gradient_flips));
+        let what = "[P] allocations of the last step, in nats";
+        add("last_lca", what, Values::F64(self.allocator.lca()));
+        let what = "[P] signs in the last step, two bits each (1 positive, 2 negative), from the lowest: of the \
+                    movement, of the change of the full gradient, of the change of the allocation";
+        add("last_signs", what, Values::U8(self.allocator.signs()));
+        add_groups(&mut self.groups, add);
+        parts
     }
 
     /// Restores a state. The training continues exactly as the saved one would have. Must be called before
@@ -106,19 +104,85 @@ impl Trainer {
     }
 }
 
-/// Saves the optimizers and the gradients waiting for delayed layers, group by group.
-fn save_groups(
-    groups: &mut Groups,
-    save: &mut impl FnMut(&'static str, &'static str, SavedValues),
+/// A part of a training's state.
+struct StatePart<'a> {
+    name: &'static str,
+    description: &'static str,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    U8(&'a [u8]),
+    F32(Vec<Piece<'a>>),
+    F64(&'a [f64]),
+    U32(&'a [u32]),
+    U64(Vec<u64>),
+}
+
+enum Piece<'a> {
+    Values(&'a [f32]),
+    Zeros(usize),
+}
+
+impl Values<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(pieces) => {
+                let lens = pieces.iter().map(|piece| match piece {
+                    Piece::Values(values) => values.len(),
+                    Piece::Zeros(count) => *count,
+                });
+                lens.sum()
+            }
+            Self::F64(values) => values.len(),
+            Self::U32(values) => values.len(),
+            Self::U64(values) => values.len(),
+        }
+    }
+
+    fn kind(&self) -> SavedKind {
+        match self {
+            Self::U8(_) => SavedKind::U8,
+            Self::F32(_) => SavedKind::F32,
+            Self::F64(_) => SavedKind::F64,
+            Self::U32(_) => SavedKind::U32,
+            Self::U64(_) => SavedKind::U64,
+        }
+    }
+
+    fn saved(self) -> SavedValues {
+        match self {
+            Self::U8(values) => SavedValues::U8(values.to_vec()),
+            Self::F32(pieces) => {
+                let mut all = Vec::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Values(values) => all.extend_from_slice(values),
+                        Piece::Zeros(count) => all.resize(all.len() + count, 0.0),
+                    }
+                }
+                SavedValues::F32(all)
+            }
+            Self::F64(values) => SavedValues::F64(values.to_vec()),
+            Self::U32(values) => SavedValues::U32(values.to_vec()),
+            Self::U64(values) => SavedValues::U64(values),
+        }
+    }
+}
+
+/// Adds the optimizers and the gradients waiting for delayed layers, group by group.
+fn add_groups<'a>(
+    groups: &'a mut Groups,
+    mut add: impl FnMut(&'static str, &'static str, Values<'a>),
 ) {
     let mut averages = Vec::new();
     let mut steps = Vec::new();
     let mut waiting = Vec::new();
     let mut gradients = Vec::new();
     for group in groups.memory() {
-        for average in &group.optimizer.averages {
-            averages.extend_from_slice(average);
-        }
+        let own = group.optimizer.averages.into_iter();
+        averages.extend(own.map(|average| Piece::Values(average)));
         steps.push(
             group
                 .optimizer
@@ -126,32 +190,31 @@ fn save_groups(
                 .map_or(0, |steps| u64::from(steps.unsigned_abs())),
         );
         waiting.push(group.waiting.len() as u64);
-        for gradient in group.waiting.iter() {
-            gradients.extend_from_slice(gradient);
-        }
         // A queue that is not full yet takes up the space of a full one.
         let room = (group.delay - group.waiting.len()) * group.range.len();
-        gradients.resize(gradients.len() + room, 0.0);
+        let own = group.waiting.iter();
+        gradients.extend(own.map(|gradient| Piece::Values(gradient)));
+        gradients.push(Piece::Zeros(room));
     }
-    save(
+    add(
         "optimizer_averages",
         "running sums and averages of the optimizer, group of layers behind group",
-        SavedValues::F32(averages),
+        Values::F32(averages),
     );
-    save(
+    add(
         "optimizer_steps",
         "steps of the optimizer of each group of layers, where its formula counts them",
-        SavedValues::U64(steps),
+        Values::U64(steps),
     );
-    save(
+    add(
         "delayed",
         "gradients that wait, of groups with a delay, oldest first",
-        SavedValues::F32(gradients),
+        Values::F32(gradients),
     );
-    save(
+    add(
         "delayed_count",
         "how many of them wait, for each group of layers",
-        SavedValues::U64(waiting),
+        Values::U64(waiting),
     );
 }
 

@@ -172,11 +172,11 @@ pub fn run_started(
     Ok(end(trainer, status, message))
 }
 
-fn end(trainer: &Trainer, status: Status, message: String) -> RunEnd {
+fn end(trainer: &mut Trainer, status: Status, message: String) -> RunEnd {
     RunEnd {
         status,
         message,
-        totals: trainer.unrecorded_totals().map(Box::new),
+        totals: trainer.take_unrecorded_totals().map(Box::new),
     }
 }
 

@@ -15,6 +15,6 @@ pub use control::{
 };
 pub use inquiry::{Inquiry, inquiries};
 pub use trace::choose_traced;
-pub use trainer::{TrainError, TrainSettings, Trainer, snapshot_is_due};
+pub use trainer::{TrainError, TrainSettings, Trainer, affordable_snapshots, snapshot_is_due};
 
 pub use crate::optim::OptimizerChoice;

@@ -15,8 +15,11 @@ use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 use crate::trajectory::{NextPoint, StepFacts, Trajectory, TrajectoryError};
 
-/// Number of snapshots of every parameter's running totals that a run records, including the last step's.
-const TOTALS_SNAPSHOTS: u64 = 8;
+/// Bytes of running totals that snapshots may take in a run file by default.
+const SNAPSHOT_BYTES: usize = 1 << 28;
+
+/// The default number of snapshots of a network with few parameters.
+const MOST_SNAPSHOTS: u64 = 8;
 
 /// Weight of a mini-batch's statistics in the running averages of batch norms, as in `PyTorch`.
 const RUNNING_SHARE: f32 = 0.1;
@@ -47,6 +50,8 @@ pub struct TrainSettings {
     /// Intervals in steps at which all weights, or all allocations, are recorded; 0 for never.
     pub record_weights: u64,
     pub record_params: u64,
+    /// Number of snapshots of every parameter's running totals, spread evenly over the steps; the last is at the end.
+    pub snapshots: u64,
     /// Flat indices of the parameters to trace at every step.
     pub traced: Vec<u64>,
     /// Threads that integrate and allocate; results do not depend on their number.
@@ -384,8 +389,7 @@ impl Trainer {
         let noise = settings.seed.rotate_left(32) ^ (step + 1);
         // The memory of the end's evaluation, which comes later.
         let batch = &mut self.end.train;
-        self.engine
-            .evaluate_batch(&self.next, rows, noise, batch)?;
+        self.engine.evaluate_batch(&self.next, rows, noise, batch)?;
         let batch_loss = batch.loss;
         for (running, &of_batch) in self.running.iter_mut().zip(&batch.statistics) {
             *running += RUNNING_SHARE * (of_batch - *running);
@@ -426,15 +430,15 @@ impl Trainer {
         )))
     }
 
-    /// Returns every parameter's running totals, unless the last record had them.
-    #[must_use]
-    pub fn unrecorded_totals(&self) -> Option<ParamTotals> {
+    /// Takes every parameter's running totals at the end of the training, unless the last record had them or none are
+    /// recorded.
+    pub(super) fn take_unrecorded_totals(&mut self) -> Option<ParamTotals> {
         let recorded = self.step == 0 || self.snapshot_is_due(self.step);
-        (!recorded).then(|| self.allocator.totals().clone())
+        (!recorded && self.settings.snapshots > 0).then(|| self.allocator.take_totals())
     }
 
     fn snapshot_is_due(&self, done: u64) -> bool {
-        snapshot_is_due(done, self.steps_planned())
+        snapshot_is_due(done, self.steps_planned(), self.settings.snapshots)
     }
 
     /// Whether the allocation of a step, which may lie beyond the last, is split by class.
@@ -523,15 +527,24 @@ impl Trainer {
     }
 }
 
-/// Whether the running totals are recorded after `done` of the `planned` steps: snapshots are spread evenly over them.
-/// If the number of steps is unknown (0), each snapshot covers twice as many as the one before.
+/// Whether the running totals are recorded after `done` of the `planned` steps, before the run ends: `snapshots` are
+/// spread evenly over them, and the last is the end's. If the number of steps is unknown (0) and there are enough
+/// snapshots, each covers twice as many steps as the one before.
 #[must_use]
-pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
+pub fn snapshot_is_due(done: u64, planned: u64, snapshots: u64) -> bool {
     if planned == 0 {
-        return done.is_power_of_two();
+        return snapshots >= MOST_SNAPSHOTS && done.is_power_of_two();
     }
-    let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned;
-    done > 0 && part(done) > part(done - 1)
+    let part = |done: u64| u128::from(done) * u128::from(snapshots) / u128::from(planned);
+    done > 0 && done < planned && part(done) > part(done - 1)
+}
+
+/// Returns the default number of snapshots: as many of eight as fit a budget, but at least the one at the end.
+#[must_use]
+pub fn affordable_snapshots(params: usize) -> u64 {
+    let bytes = params.saturating_mul(size_of::<f64>() + 3 * size_of::<u32>());
+    let affordable = SNAPSHOT_BYTES / bytes.max(1);
+    (affordable as u64).clamp(1, MOST_SNAPSHOTS)
 }
 
 /// An end of the step.

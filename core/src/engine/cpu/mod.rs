@@ -450,9 +450,13 @@ fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
         return sum(0, out);
     }
     let share = out.len().div_ceil(threads);
-    for_each(threads, out.chunks_mut(share).enumerate(), |(index, out)| {
-        sum(index * share, out);
-    });
+    for_each(
+        threads,
+        out.chunks_mut(share).enumerate(),
+        |(index, out)| {
+            sum(index * share, out);
+        },
+    );
 }
 
 #[cfg(test)]
