@@ -149,6 +149,9 @@ pub struct TrainArgs {
     /// stops it
     #[arg(long)]
     pub detach: bool,
+    /// Print what the run would take in memory, on the disk and in time, and write nothing
+    #[arg(long, conflicts_with_all = ["resume", "detach"])]
+    pub dry_run: bool,
     #[command(flatten)]
     pub options: Options,
 }
@@ -160,6 +163,9 @@ pub struct AllocateArgs {
     /// folder of .safetensors files, one per point
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
+    /// Print what the run would take in memory, on the disk and in time, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,

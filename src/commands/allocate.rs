@@ -35,7 +35,7 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         ..base.without_training()
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
-    train_with(&merge(&options, &args.options)?, &read, None)
+    train_with(&merge(&options, &args.options)?, &read, args.dry_run, None)
 }
 
 /// The options stored beside weights. Neither a folder nor another program's file has any.

@@ -3,6 +3,7 @@
 mod allocate;
 mod check;
 mod config;
+mod dry_run;
 mod experiment;
 mod export;
 mod generate;

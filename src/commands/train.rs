@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::dry_run::dry_run;
 use super::given_weights;
 use super::output::{self, CommandInputs};
 use super::prepare::{PreparedTraining, prepare};
@@ -33,7 +34,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
     };
-    train_with(&options, &[], None)
+    train_with(&options, &[], false, None)
 }
 
 /// Runs `lcascope train`.
@@ -65,13 +66,16 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
         None => args.options.clone(),
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
+    if args.dry_run {
+        return train_with(&options, &read, true, None);
+    }
     if let Some(repeats) = options.repeats {
         if detached.is_some() {
             return Err(no_detached_series());
         }
         return repeats::begin(&options, &read, repeats);
     }
-    train_with(&options, &read, detached)
+    train_with(&options, &read, false, detached)
 }
 
 fn no_detached_series() -> Failure {
@@ -79,10 +83,12 @@ fn no_detached_series() -> Failure {
     Failure::Usage(ConfigError(what.to_owned()))
 }
 
-/// Trains. `read` lists files that the command reads in addition to those named in the options.
+/// Trains, or only says what that would take. `read` lists files that the command reads in addition to those named in
+/// the options.
 pub(super) fn train_with(
     options: &Options,
     read: &[&Path],
+    dry: bool,
     detached: Option<Detached>,
 ) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
@@ -111,6 +117,9 @@ pub(super) fn train_with(
     let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
     for line in lints.iter().filter(|_| watched.warns) {
         print_message(line);
+    }
+    if dry {
+        return dry_run(&config, &header, trainer);
     }
     let write = WriteOptions {
         force,

@@ -59,7 +59,7 @@ pub use error::{Disappearance, RescueOutcome, SpaceLimit, StoreError};
 pub use lock::is_at;
 pub use read_through::read_through;
 pub use reader::RunReader;
-pub use recorder::{QueueClosed, Recorder, RecorderStats};
+pub use recorder::{QueueClosed, Recorder, RecorderStats, bytes_per_step};
 #[cfg(test)]
 pub(crate) use repair::remove_datasets;
 pub use repair::{Repaired, repair};

@@ -194,8 +194,9 @@ impl Drop for Recorder {
     }
 }
 
-/// The capacity of the queue in records.
-fn queue_len(header: &RunHeader) -> usize {
+/// Returns about how many bytes a step takes, apart from arrays over all parameters.
+#[must_use]
+pub fn bytes_per_step(header: &RunHeader) -> u64 {
     let layout = &header.layout;
     let layers = layout.layers.len();
     let classes = header.classes.len();
@@ -203,9 +204,16 @@ fn queue_len(header: &RunHeader) -> usize {
         + 8 * layout.units()
         + 16 * layout.tensors.len()
         + 12 * header.traced.len();
+    row as u64
+}
+
+/// The capacity of the queue in records.
+fn queue_len(header: &RunHeader) -> usize {
+    let row = usize::try_from(bytes_per_step(header)).unwrap_or(usize::MAX);
+    let layout = &header.layout;
     let arrays = u64::from(header.record_params > 0) + u64::from(header.record_weights > 0);
     let params = layout.params() * 4 * usize::try_from(arrays).unwrap_or(2);
-    (QUEUE_BYTES / (row + params).max(1)).clamp(2, 1024)
+    (QUEUE_BYTES / row.saturating_add(params).max(1)).clamp(2, 1024)
 }
 
 /// The body of the thread. If the file can no longer be written, closes it with its content so far.

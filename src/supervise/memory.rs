@@ -7,10 +7,12 @@ use crate::engine::Device;
 use crate::memory::{available, size};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
+use crate::record::RunHeader;
 
-/// The least memory that a training keeps for each parameter, in bytes: weights before and after a step, gradients at
-/// both ends and of the mini-batch, sums and counts of allocations, and those of the last step.
-const EACH_PARAMETER: u64 = 64;
+/// The least memory that a training keeps for each parameter, in bytes: weights before and after a step and on the way
+/// (12), gradients at both ends and at an inner point (12), their sum in the engine and along the way (12), running
+/// totals (20), and allocation and signs of the last step (9).
+const EACH_PARAMETER: u64 = 65;
 
 /// Examples whose activations the CPU engine keeps side by side.
 const LANES: u64 = 32;
@@ -28,6 +30,29 @@ pub fn check(
         Some(bytes) => fits(config, network, layers, bytes),
         None => Ok(()),
     }
+}
+
+/// Returns the least memory that a run needs for its parameters, in bytes. Examples and activations come on top.
+pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
+    let optimizer = ["optimizer_averages", "delayed"];
+    let arrays = header.checkpoint.iter();
+    let arrays = arrays.filter(|array| optimizer.contains(&array.name));
+    let optimizer: usize = arrays.map(|array| 4 * array.len).sum();
+    let classes = header.classes.len() as u64;
+    let mut each = EACH_PARAMETER;
+    for (is_so, bytes) in [
+        // Three gradients and their sum.
+        (config.lca_test, 20),
+        // At three points.
+        (config.by_class, 12 * classes),
+        // Rows on their way to the file.
+        (config.record_params > 0, 8),
+        (config.record_weights > 0, 8),
+        (header.snapshots > 1, 20),
+    ] {
+        each += if is_so { bytes } else { 0 };
+    }
+    header.layout.params() as u64 * each + optimizer as u64
 }
 
 fn fits(
@@ -114,7 +139,7 @@ mod tests {
         );
         let params = fault("mnist-fc", None, 1 << 20).unwrap();
         assert!(
-            params.contains("the network's 84060 parameters need at least 5.1 MiB"),
+            params.contains("the network's 84060 parameters need at least 5.2 MiB"),
             "{params}"
         );
     }

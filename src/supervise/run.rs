@@ -392,12 +392,18 @@ fn run_training(
     let StepOutlet { recorder, feed, .. } = outlet;
     match ended {
         Ok(end) => {
-            let result = recorder.finish(end.clone());
+            // The totals may be large, and only the recorder needs them.
+            let told = RunEnd {
+                status: end.status,
+                message: end.message.clone(),
+                totals: None,
+            };
+            let result = recorder.finish(end);
             match &result {
-                Ok(_) => feed.end(&end),
+                Ok(_) => feed.end(&told),
                 Err(error) => feed.broken(error.to_string()),
             }
-            result.map(|stats| (end, stats))
+            result.map(|stats| (told, stats))
         }
         Err(SinkClosed) => {
             let end = RunEnd {
@@ -486,7 +492,7 @@ impl Sink for StepOutlet {
 
 /// Above this number of parameters, the two checkpoints would be most of a run file: by default, there is only the one
 /// that is made when the training is stopped.
-const MANY_PARAMETERS: usize = 10_000_000;
+pub const MANY_PARAMETERS: usize = 10_000_000;
 
 /// The schedule of checkpoints.
 struct Checkpoints {

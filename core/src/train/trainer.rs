@@ -208,11 +208,11 @@ impl Trainer {
         self.settings.steps.div_ceil(self.settings.every)
     }
 
-    /// Whether the planned steps are done.
+    /// Whether the planned steps are done. Only a given path may have an unknown number of them.
     #[must_use]
     pub fn has_all_steps(&self) -> bool {
         let planned = self.steps_planned();
-        planned > 0 && self.step >= planned
+        (planned > 0 || self.trajectory.is_none()) && self.step >= planned
     }
 
     /// Waits until the next step can be taken: without a given path, it always can.

@@ -36,6 +36,14 @@ use crate::threads::for_each;
 /// and a longer sum: each holds a whole gradient.
 const SHARDS: usize = 16;
 
+/// The most bytes that the gradients of all shards may take; but there are at least two.
+const SHARD_BYTES: usize = 1 << 28;
+
+/// Returns the maximum number of shards for a network of so many parameters.
+fn most_shards(params: usize) -> usize {
+    (SHARD_BYTES / (size_of::<f32>() * params.max(1))).clamp(2, SHARDS)
+}
+
 /// Maximum number of shards if every shard holds a gradient of each class.
 const CLASS_SHARDS: usize = 4;
 
@@ -99,9 +107,9 @@ impl ShardedExamples {
         }
     }
 
-    fn in_order(examples: Examples, slice_size: usize) -> Self {
+    fn in_order(examples: Examples, slice_size: usize, most: usize) -> Self {
         let plan = SlicePlan::in_order(examples.len(), slice_size);
-        Self::new(examples, plan.slices, SHARDS)
+        Self::new(examples, plan.slices, most)
     }
 }
 
@@ -148,15 +156,20 @@ impl CpuEngine {
         let empty = data.train.select(&[]);
         let arch = Arch::new();
         let plan = Arc::new(Plan::new(arch, network));
-        let most = if split_backward { CLASS_SHARDS } else { SHARDS };
+        let most = most_shards(network.params());
+        let most_of_train = if split_backward {
+            CLASS_SHARDS.min(most)
+        } else {
+            most
+        };
         let train = data.train.into_selected(&slices.order);
         Self {
             arch,
             network: network.clone(),
-            train: ShardedExamples::new(train, slices.slices, most),
-            test: ShardedExamples::in_order(data.test, slice_size),
-            validation: ShardedExamples::in_order(data.validation, slice_size),
-            batch: ShardedExamples::new(empty, Vec::new(), SHARDS),
+            train: ShardedExamples::new(train, slices.slices, most_of_train),
+            test: ShardedExamples::in_order(data.test, slice_size, most),
+            validation: ShardedExamples::in_order(data.validation, slice_size, most),
+            batch: ShardedExamples::new(empty, Vec::new(), most),
             drawn_from: data.drawn_from,
             position,
             workers: (0..threads).map(|_| Worker::new(arch, &plan)).collect(),
@@ -229,7 +242,8 @@ impl GradientEngine for CpuEngine {
                 BATCH_SLICE
             };
             batch.slices = SlicePlan::in_order(rows.len(), size).slices;
-            batch.shards = divide_into_shards(&batch.slices, SHARDS);
+            let most = most_shards(self.network.params());
+            batch.shards = divide_into_shards(&batch.slices, most);
         }
         let nodes = self.network.nodes.iter().enumerate();
         let masks: Vec<Mask> = nodes
