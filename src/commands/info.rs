@@ -224,7 +224,7 @@ fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
     if !first.is_empty() {
         let _ = write!(
             text,
-            ", {} files in this order: {}",
+            ", {} points in this order: {}",
             names.len(),
             first.join(", ")
         );

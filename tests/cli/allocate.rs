@@ -225,7 +225,7 @@ fn the_order_of_the_points_is_printed_recorded_and_shown() {
     let file = RunFile::open(&folder.path().join("loud.h5"));
     assert_eq!(file.names("course/file"), files);
     let info = said(&["info", "loud.h5"], folder.path()).stdout;
-    let order = format!("7 files in this order: {}", files.join(", "));
+    let order = format!("7 points in this order: {}", files.join(", "));
     assert!(info.contains(&order), "{info}");
 
     let outcome = allocate(&["--quiet", "-o", "quiet.h5"]);
@@ -259,7 +259,7 @@ fn the_order_of_the_points_is_printed_recorded_and_shown() {
     );
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let info = said(&["info", "long.h5"], folder.path()).stdout;
-    let order = "15 files in this order: s0.safetensors, s1.safetensors, s2.safetensors";
+    let order = "15 points in this order: s0.safetensors, s1.safetensors, s2.safetensors";
     assert!(
         info.contains(order) && info.contains("s5.safetensors, … (3 more), s9.safetensors"),
         "{info}"
