@@ -26,6 +26,11 @@ lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
 
+# Run the Python tests with the program that `cargo build` makes; arguments go on to pytest
+test-python *args:
+    cargo build
+    LCASCOPE="${CARGO_TARGET_DIR:-target}/debug/lcascope" "$(sh scripts/python_env.sh)" -m pytest {{ args }}
+
 # Build the documentation of the code
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
@@ -49,9 +54,19 @@ overhead *args:
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}
 
+# Say what watching a PyTorch model costs beside its gradients (PYTHON=… chooses a Python with torch for the GPU)
+bench-python *args:
+    cargo build --release
+    LCASCOPE="${CARGO_TARGET_DIR:-target}/release/lcascope" PYTHONPATH=python \
+        "${PYTHON:-$(sh scripts/python_env.sh)}" python/bench {{ args }}
+
 # Compare a whole run of mnist-lenet with a PyTorch program: numbers and time (MNIST is in DIR)
 lca-torch dir *args:
     sh scripts/lca_torch.sh {{ dir }} {{ args }}
+
+# Build the wheel of the Python package, with the program in it, to target/wheels
+wheel *args:
+    sh scripts/wheel.sh {{ args }}
 
 # Compile with CUDA on a machine that has none; arguments go on to `cargo build`
 check-cuda *args:

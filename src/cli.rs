@@ -115,9 +115,9 @@ pub enum Command {
         /// Read only what is requested
         #[arg(long)]
         details: bool,
-        /// Answer one question and exit
+        /// Answer the question on standard input and exit
         #[arg(long, conflicts_with = "details")]
-        answer: Option<String>,
+        answer: bool,
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
@@ -125,6 +125,12 @@ pub enum Command {
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
+    },
+    /// Print a manual page, for `man -l -`
+    Man {
+        /// A command, such as train, in place of the program
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
     },
 }
 

@@ -40,11 +40,19 @@ pub struct KeyName {
 }
 
 /// The modifiers held down with a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     pub ctrl: bool,
     pub alt: bool,
     pub shift: bool,
+}
+
+impl Held {
+    pub const NONE: Self = Self {
+        ctrl: false,
+        alt: false,
+        shift: false,
+    };
 }
 
 /// Why a name is not a key.
@@ -92,7 +100,7 @@ const NAMES: [(&str, Key); 22] = [
 impl KeyName {
     /// A key as a terminal reports it. Shift is dropped for a character, which already includes it.
     #[must_use]
-    pub fn new(key: Key, held: Held) -> Self {
+    pub const fn new(key: Key, held: Held) -> Self {
         let key = match key {
             Key::Char(c) if held.ctrl => Key::Char(c.to_ascii_lowercase()),
             key => key,
@@ -107,12 +115,12 @@ impl KeyName {
 
     /// A key without modifiers.
     #[must_use]
-    pub fn plain(key: Key) -> Self {
-        Self::new(key, Held::default())
+    pub const fn plain(key: Key) -> Self {
+        Self::new(key, Held::NONE)
     }
 
     #[must_use]
-    pub fn key(self) -> Key {
+    pub const fn key(self) -> Key {
         self.key
     }
 
@@ -150,7 +158,7 @@ impl FromStr for KeyName {
     type Err = BadKey;
 
     fn from_str(text: &str) -> Result<Self, BadKey> {
-        let mut held = Held::default();
+        let mut held = Held::NONE;
         let mut rest = text;
         while let Some((name, after)) = modifier(rest) {
             let flag = match name {
@@ -285,13 +293,13 @@ mod tests {
     fn keys_of_a_terminal_are_the_same_as_written_ones() {
         let shift = Held {
             shift: true,
-            ..Held::default()
+            ..Held::NONE
         };
         assert_eq!(KeyName::new(Key::Char('G'), shift), parsed("G"));
         assert_eq!(KeyName::new(Key::Left, shift), parsed("Shift-Left"));
         let ctrl = Held {
             ctrl: true,
-            ..Held::default()
+            ..Held::NONE
         };
         assert_eq!(KeyName::new(Key::Char('X'), ctrl), parsed("Ctrl-x"));
         assert_eq!(parsed("Shift-Left").held(), shift);

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use lcascope::cli::{self, Cli, Command};
 use lcascope::commands;
 use lcascope::supervise::{self, Failure, sandbox};
@@ -70,12 +69,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             details,
             answer,
             file,
-        }) => sandbox::serve(&file, details, answer.as_deref()),
+        }) => sandbox::serve(&file, details, answer),
         Some(Command::Record(args)) => commands::record(&args),
-        Some(Command::Completions { shell }) => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);
-            supervise::print(&text)
-        }
+        Some(Command::Completions { shell }) => commands::completions(shell),
+        Some(Command::Man { command }) => commands::man(command.as_deref()),
     }
 }

@@ -141,15 +141,10 @@ impl QueryCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{RunEvents, StepScope, Topic};
+    use crate::query::{RunEvents, Topic};
 
     fn query(layer: u32, end: u64) -> Query {
-        Query {
-            topic: Topic::Units { layer },
-            part: StepScope::Window,
-            steps: 0..end,
-            columns: 10,
-        }
+        Query::about(Topic::Units { layer }, 0..end, 10)
     }
 
     fn answer(text: &str) -> Answer {

@@ -10,7 +10,7 @@ use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
 use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
-use crate::query::{Answer, DetailRequest, Query, StepScope, Topic};
+use crate::query::{Answer, DetailRequest, Query, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -155,12 +155,7 @@ impl RunModel {
         shown: u64,
     ) -> Option<Query> {
         let DetailRequest { steps, width } = self.timeline.wanted(visible, cursor, shown)?;
-        Some(Query {
-            topic: Topic::Steps { width },
-            part: StepScope::Window,
-            steps,
-            columns: 1,
-        })
+        Some(Query::about(Topic::Steps { width }, steps, 1))
     }
 
     /// The query could not be sent: allows it to be made again.

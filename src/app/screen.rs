@@ -184,14 +184,14 @@ impl Sort {
             let SortKeys {
                 total,
                 help_share,
-                steps_per_turn,
+                steps_per_flip,
             } = numbers(item);
             let key = match self {
                 Self::Order => 0.0,
                 Self::Helps => total,
                 Self::Hurts => -total,
                 Self::HelpShare => -help_share,
-                Self::Oscillation => steps_per_turn,
+                Self::Oscillation => steps_per_flip,
                 Self::Size => -total.abs(),
             };
             // `total_cmp` puts one NaN before all numbers and another after them.
@@ -208,7 +208,9 @@ impl Sort {
 pub struct SortKeys {
     pub total: f64,
     pub help_share: f64,
-    pub steps_per_turn: f64,
+    /// Steps per sign flip of updates. The file does not count those of a unit: for units, it is the sign of their LCA
+    /// that flips, as their screen says.
+    pub steps_per_flip: f64,
 }
 
 #[derive(PartialEq)]
@@ -265,7 +267,7 @@ mod tests {
         let keys = |item: usize| SortKeys {
             total: totals[item],
             help_share: f64::NAN,
-            steps_per_turn: totals[item],
+            steps_per_flip: totals[item],
         };
         let sorted = |sort: Sort| {
             let mut items = [0, 1, 2, 3, 4];

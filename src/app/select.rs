@@ -27,7 +27,7 @@ impl App {
             SortKeys {
                 total: sums.lca,
                 help_share: sums.help_share(),
-                steps_per_turn: sums.steps_per_flip(),
+                steps_per_flip: sums.steps_per_flip(),
             }
         });
         layers
@@ -72,7 +72,7 @@ impl App {
                 SortKeys {
                     total: group.total,
                     help_share: share(group.helped),
-                    steps_per_turn: 1.0 / share(group.crossings),
+                    steps_per_flip: 1.0 / share(group.crossings),
                 }
             });
         }
@@ -150,7 +150,7 @@ impl App {
             SortKeys {
                 total: totals.lca_sum[place],
                 help_share: f64::from(totals.helped[place]) / steps,
-                steps_per_turn: steps / f64::from(totals.update_flips[place]),
+                steps_per_flip: steps / f64::from(totals.update_flips[place]),
             }
         });
         for place in &mut places {

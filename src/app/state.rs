@@ -60,7 +60,7 @@ impl App {
     /// Takes in an event of the feed.
     pub fn event(&mut self, event: FeedEvent) {
         match &event {
-            FeedEvent::Status { .. } | FeedEvent::Controllable(false) => {
+            FeedEvent::Status { .. } | FeedEvent::Controllable(false) | FeedEvent::Broken(_) => {
                 self.overlays.close_question();
             }
             FeedEvent::OrderFailed(why) => self.overlays.say(why),
@@ -395,6 +395,18 @@ pub(super) mod tests {
         app.act(Action::Quit);
         app.act(Action::Quit);
         assert!(app.quit.is_some() && app.model.take_orders().is_empty());
+    }
+
+    #[test]
+    fn a_broken_feed_leaves_nothing_to_ask() {
+        let mut app = app(Origin::Following);
+        app.event(FeedEvent::Controllable(true));
+        app.act(Action::Quit);
+        assert_eq!(app.overlays.open, Some(Overlay::AskLeave));
+        app.event(FeedEvent::Broken(
+            "the reader process was killed".to_owned(),
+        ));
+        assert_eq!(app.overlays.open, None);
     }
 
     #[test]

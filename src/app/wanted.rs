@@ -71,12 +71,7 @@ impl App {
     #[must_use]
     pub fn about_window(&self, topic: Topic, columns: usize) -> Query {
         let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
-        Query {
-            topic,
-            part: StepScope::Window,
-            steps: self.visible(),
-            columns,
-        }
+        Query::about(topic, self.visible(), columns)
     }
 
     /// Returns a query about all steps up to the newest one shown, together.

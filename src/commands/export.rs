@@ -1,24 +1,21 @@
 //! `lcascope export`: writes a view of a run to a file.
 
 use std::fmt::Write as _;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use super::output::CommandInputs;
-use super::whole_file;
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
-use crate::export::{Exhibit, Format};
-use crate::record::{RunHeader, Status};
+use crate::export::Format;
+use crate::record::RunHeader;
 use crate::rename::{self, Identity};
-use crate::sheet::{self, SheetRequest, View};
-use crate::store::{self, RunReader};
+use crate::sheet::{SheetRequest, View};
+use crate::store;
+use crate::supervise::export::{self, cannot_write};
 use crate::supervise::export_jobs::stem;
-use crate::supervise::{Failure, ReadTimeout, print, unbounded};
+use crate::supervise::{Failure, print};
 use crate::text::harmless;
 
 /// The most layer names listed in a message.
@@ -49,29 +46,21 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         // Check before the work: the file is written only at the end.
         check_output(&output, args)?
     };
-    let patience = ReadTimeout::new();
-    let reader = RunReader::open(&args.file)?;
-    let committed = committed(&reader, args.steps.and_then(|steps| steps.to))?;
-    let request = SheetRequest {
-        view,
-        steps: steps(args.steps.unwrap_or_default(), committed)?,
-        every: args.every,
-        layer: layer(args.layer.as_deref(), reader.header())?,
-        unit: args.unit,
-        parameter: args.parameter,
-    };
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let exhibit = sheet::make_exhibit(&reader, &harmless(&name), &request, &|| patience.renew())?;
-    drop(reader);
-    unbounded();
+    let range = args.steps.unwrap_or_default();
+    let exhibit = export::make_exhibit(&args.file, range.to, |header, committed| {
+        Ok(SheetRequest {
+            view,
+            steps: steps(range, committed)?,
+            every: args.every,
+            layer: layer(args.layer.as_deref(), header)?,
+            unit: args.unit,
+            parameter: args.parameter,
+        })
+    })?;
     if to_stdout {
-        let mut text = Vec::new();
-        exhibit
-            .write(format, &mut text)
-            .map_err(|error| Failure::Other(error.to_string()))?;
-        return print(&text);
+        return print(&export::content(&exhibit, format)?);
     }
-    save(&exhibit, format, &target, old)?;
+    export::save(&exhibit, format, &target, old)?;
     let shown = harmless(&output.display().to_string());
     let said = if format.is_picture() {
         format!("{shown}: {}\n", exhibit.figure.title)
@@ -120,23 +109,6 @@ fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
     let mut name = stem(run).to_os_string();
     name.push(format!("-{view}.{format}"));
     PathBuf::from(name)
-}
-
-/// The lag that the file of a running training may have behind its screen: steps are committed twice a second.
-const BEHIND: Duration = Duration::from_secs(3);
-
-/// The number of committed steps. Waits for those up to `wanted` if they may still arrive.
-fn committed(reader: &RunReader, wanted: Option<u64>) -> Result<u64, Failure> {
-    let begun = Instant::now();
-    loop {
-        let state = reader.refresh()?;
-        let there = wanted.is_none_or(|to| to <= state.committed);
-        let written = state.status == Status::Running && state.held != Some(false);
-        if there || !written || begun.elapsed() > BEHIND {
-            return Ok(state.committed);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The requested steps, checked against those committed.
@@ -191,21 +163,4 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Ide
         )));
     }
     Ok((behind, Some(there)))
-}
-
-/// Writes the file completely or not at all.
-fn save(
-    exhibit: &Exhibit,
-    format: Format,
-    output: &Path,
-    old: Option<Identity>,
-) -> Result<(), Failure> {
-    let written = whole_file::write(output, old, |out| exhibit.write(format, out));
-    written.map_err(|error| cannot_write(output, &error))
-}
-
-fn cannot_write(output: &Path, error: &io::Error) -> Failure {
-    let shown = harmless(&output.display().to_string());
-    let why = store::why_not_written(error);
-    Failure::Other(format!("cannot write {shown}: {why}"))
 }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use toml::{Table as Toml, Value};
 
+use super::resume::how_to_resume;
 use crate::analysis::numbers;
 use crate::app::RunModel;
-use crate::config::holds_options;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
-use crate::record::Status;
+use crate::record::{RunHeader, Status};
 use crate::store::{RunReader, RunState};
 use crate::supervise::{Failure, print, summary};
 use crate::text::harmless;
@@ -60,46 +60,8 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         "written by",
         format!("{}, {}", header.producer, header.created),
     );
-    let mut status = state.status.name().to_owned();
-    if state.status == Status::Running {
-        if state.writer_is_lost() {
-            "crashed".clone_into(&mut status);
-        } else if state.paused {
-            status.push_str(", paused");
-        }
-        let _ = write!(status, ", updated {:.0} s ago", state.silent);
-        if state.writer_is_lost() {
-            let path = path.display();
-            let how = if holds_options(&header.config) {
-                format!(": `lcascope train --resume {path}`")
-            } else {
-                " it from the program that trained it".to_owned()
-            };
-            let _ = write!(status, "; resume{how}");
-        }
-    }
-    if !state.message.is_empty() {
-        let _ = write!(status, ": {}", state.message);
-    }
-    line("status", status);
-    let mut steps = match header.planned_steps {
-        0 => state.committed.to_string(),
-        planned => format!("{} of {planned}", state.committed),
-    };
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
-    if let Some(seconds) = model
-        .timeline
-        .last()
-        .map(|last| last.seconds)
-        .filter(|s| *s > 0.0)
-    {
-        let _ = write!(steps, ", {}", speed(seconds));
-    }
-    if let Some(every) = header.chord() {
-        let _ = write!(steps, ", each of {every} optimizer steps");
-    }
-    line("steps", steps);
+    line("status", status(state, header, path));
+    line("steps", steps(state, header, model));
     line(
         "network",
         format!("{}, {} parameters", header.network, header.layout.params()),
@@ -119,7 +81,9 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
             header.test_index.len()
         ),
     );
-    line("sha256", header.dataset_sha256.clone());
+    if !header.dataset_sha256.is_empty() {
+        line("sha256", header.dataset_sha256.clone());
+    }
     let config = header.config.parse().unwrap_or_default();
     for (name, value) in training(&config) {
         line(name, value);
@@ -135,23 +99,11 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
             header.integrator, header.tolerance
         ),
     );
-    line("slices", format!("{} examples", header.slice_size));
-    line("seed", header.seed.to_string());
-    let mut extras = vec![format!("{} traced parameters", header.traced.len())];
-    for (there, what) in [
-        (header.held_out_lca, "held-out LCA".to_owned()),
-        (
-            config_value(&config, "by_class").as_deref() == Some("true"),
-            by_class(&config),
-        ),
-        (header.record_params > 0, "LCA of all parameters".to_owned()),
-        (header.record_weights > 0, "weights".to_owned()),
-    ] {
-        if there {
-            extras.push(what);
-        }
+    if header.slice_size > 0 {
+        line("slices", format!("{} examples", header.slice_size));
     }
-    line("recorded", extras.join(", "));
+    line("seed", header.seed.to_string());
+    line("recorded", recorded(header, &config));
     for (filters, built_in) in reader.filters() {
         let note = if built_in {
             ""
@@ -160,6 +112,67 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
         };
         line("compression", format!("{filters}{note}"));
     }
+}
+
+fn status(state: &RunState, header: &RunHeader, path: &Path) -> String {
+    let mut status = state.status.name().to_owned();
+    if state.status == Status::Running {
+        if state.writer_is_lost() {
+            "crashed".clone_into(&mut status);
+        } else if state.paused {
+            status.push_str(", paused");
+        }
+        let _ = write!(status, ", updated {:.0} s ago", state.silent);
+        if state.writer_is_lost() {
+            let how = how_to_resume(&header.config, path);
+            let _ = write!(status, "; resume it{how}");
+        }
+    }
+    if !state.message.is_empty() {
+        let _ = write!(status, ": {}", state.message);
+    }
+    status
+}
+
+/// The numbers of steps, and the speed.
+fn steps(state: &RunState, header: &RunHeader, model: &RunModel) -> String {
+    let mut steps = match header.planned_steps {
+        0 => state.committed.to_string(),
+        planned => format!("{} of {planned}", state.committed),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
+    if let Some(seconds) = model
+        .timeline
+        .last()
+        .map(|last| last.seconds)
+        .filter(|s| *s > 0.0)
+    {
+        let _ = write!(steps, ", {}", speed(seconds));
+    }
+    if let Some(every) = header.chord() {
+        let _ = write!(steps, ", each of {every} optimizer steps");
+    }
+    steps
+}
+
+/// The data recorded beyond sums and counts.
+fn recorded(header: &RunHeader, config: &Toml) -> String {
+    let mut extras = vec![format!("{} traced parameters", header.traced.len())];
+    for (there, what) in [
+        (header.held_out_lca, "held-out LCA".to_owned()),
+        (
+            config_value(config, "by_class").as_deref() == Some("true"),
+            by_class(config),
+        ),
+        (header.record_params > 0, "LCA of all parameters".to_owned()),
+        (header.record_weights > 0, "weights".to_owned()),
+    ] {
+        if there {
+            extras.push(what);
+        }
+    }
+    extras.join(", ")
 }
 
 /// The configuration's value for a key, on one line.

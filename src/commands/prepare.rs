@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::check::{CheckedConfig, check, load};
 use super::given_weights::open_trajectory;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
-use crate::data::{Dataset, Examples, Split};
+use crate::data::{Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
@@ -15,9 +17,6 @@ use crate::optim::Overrides;
 use crate::record::RunHeader;
 use crate::supervise::Failure;
 use crate::train::{TrainSettings, Trainer, choose_traced};
-
-/// The name and the version of this program, as a run file has them.
-pub(super) const THIS_PROGRAM: &str = concat!("lcascope ", env!("CARGO_PKG_VERSION"));
 
 /// A training that is ready to start.
 pub struct PreparedTraining {
@@ -30,14 +29,7 @@ pub struct PreparedTraining {
 /// # Errors
 /// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
 pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
-    let mut config = config.clone();
-    if let Some(path) = &config.data {
-        // Absolute, so that the run file's configuration is valid in any folder.
-        config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-    }
-    if let Some(course) = &mut config.course {
-        course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
-    }
+    let mut config = with_absolute_paths(config.clone());
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
     let facts = checked.facts(&dataset);
@@ -60,16 +52,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         (steps, steps_per_epoch) = (trajectory.steps(), 0);
     }
 
-    let Dataset {
-        name,
-        classes,
-        sha256,
-        shape,
-        train,
-        test,
-        ..
-    } = dataset;
-    let mut run_data = run_data(train, test, &split);
+    let mut run_data = run_data(dataset.train, dataset.test, &split);
     if trajectory.is_some() {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
@@ -78,16 +61,10 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
-    let stored = toml::to_string(&config.to_options());
     let mut header = RunHeader {
-        producer: THIS_PROGRAM.to_owned(),
-        created: now(),
-        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
-        seed: config.seed,
         device: engine.describe(),
-        dataset: name,
-        dataset_sha256: sha256,
-        integrator: config.integration.method.to_string(),
+        dataset: dataset.name,
+        dataset_sha256: dataset.sha256,
         slice_size: slice_size as u64,
         network: network.name.clone(),
         planned_steps: if config.course.is_some() {
@@ -96,25 +73,19 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
             steps.div_ceil(config.lca_every)
         },
         steps_per_epoch,
-        lca_every: config.lca_every,
-        tolerance: config.integration.tolerance,
         layout: network.layout.clone(),
-        input_shape: shape.to_vec(),
-        classes,
+        input_shape: dataset.shape.to_vec(),
+        classes: dataset.classes,
         data: Some(facts),
         traced,
-        histogram_edges: histogram_edges(),
         trajectory_files: trajectory
             .as_ref()
             .map_or(Vec::new(), |trajectory| trajectory.files()),
-        held_out_lca: config.lca_test,
-        record_weights: config.record_weights,
-        record_params: config.record_params,
-        checkpoint: Vec::new(),
         train_index: split.train,
         lca_index: split.lca,
         test_index: split.test,
         validation_index: split.validation,
+        ..header_of(&config, &config.to_options())?
     };
     let has_validation = !header.validation_index.is_empty();
     let mut trainer = Trainer::new(
@@ -136,6 +107,35 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     })
 }
 
+/// Makes paths absolute, so that the run file's configuration is valid in any folder.
+fn with_absolute_paths(mut config: RunConfig) -> RunConfig {
+    let course = config.course.as_mut().map(|course| &mut course.path);
+    for path in config.data.as_mut().into_iter().chain(course) {
+        *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    }
+    config
+}
+
+/// The part of a run's header that follows from its configuration alone; `stored` is what the file keeps of it.
+pub(super) fn header_of(config: &RunConfig, stored: &impl Serialize) -> Result<RunHeader, Failure> {
+    let stored = toml::to_string(stored);
+    let now = jiff::Timestamp::now();
+    Ok(RunHeader {
+        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
+        seed: config.seed,
+        integrator: config.integration.method.to_string(),
+        tolerance: config.integration.tolerance,
+        lca_every: config.lca_every,
+        histogram_edges: histogram_edges(),
+        held_out_lca: config.lca_test,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        ..RunHeader::default()
+    })
+}
+
 /// The examples of a run. A part that is used completely is moved, not copied.
 fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     let validation = train.select(&split.validation);
@@ -151,12 +151,6 @@ fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
         test: test.into_selected(&split.test),
         validation,
     }
-}
-
-/// The time as RFC 3339, UTC.
-pub(super) fn now() -> String {
-    let now = jiff::Timestamp::now();
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(super) fn settings(

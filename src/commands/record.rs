@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::output::{self, CommandInputs};
-use super::prepare::{PreparedTraining, THIS_PROGRAM, now, settings};
+use super::prepare::{PreparedTraining, header_of, settings};
 use super::resume::{ResumedRun, continue_run};
 use crate::app::RunModel;
 use crate::cli::RecordArgs;
@@ -15,7 +15,6 @@ use crate::config::{ConfigError, Options, RunConfig, merge, recording_options};
 use crate::data::Batches;
 use crate::engine::GradientEngine;
 use crate::feed::Origin;
-use crate::lca::histogram_edges;
 use crate::protocol::{
     Allocated, Client, ClientEngine, ClientTrajectory, Closed, EndStatus, Number, OpenedModel,
     Reason, RecordRequest, SentLosses, ServerMessage, SharedMemory,
@@ -284,20 +283,14 @@ fn prepare(
         steps: Some(planned).filter(|&steps| steps > 0),
         ..config.to_options().of_a_recording()
     };
-    let stored = toml::to_string(&StoredConfig { record: stored });
+    let settled = header_of(config, &StoredConfig { record: stored })?;
     let mut header = RunHeader {
-        producer: format!("{THIS_PROGRAM}, {producer}"),
-        created: now(),
-        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
-        seed: config.seed,
+        producer: format!("{}, {producer}", settled.producer),
         device: engine.describe(),
         dataset: dataset.clone(),
-        integrator: config.integration.method.to_string(),
         slice_size: *slice_size,
         network: network.clone(),
         planned_steps: planned,
-        lca_every: config.lca_every,
-        tolerance: config.integration.tolerance,
         layout: layout.clone(),
         input_shape: input_shape.clone(),
         classes: classes.clone(),
@@ -305,11 +298,7 @@ fn prepare(
         train_index: (0..*train).collect(),
         test_index: (0..*held_out).collect(),
         traced: traced.clone(),
-        histogram_edges: histogram_edges(),
-        held_out_lca: config.lca_test,
-        record_weights: config.record_weights,
-        record_params: config.record_params,
-        ..RunHeader::default()
+        ..settled
     };
     // The program draws its own.
     let batches = Batches::new(1, 1, config.seed)?;

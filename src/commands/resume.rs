@@ -4,11 +4,14 @@ use std::path::Path;
 
 use super::prepare::{PreparedTraining, prepare};
 use crate::app::RunModel;
-use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
+use crate::config::{
+    CheckpointEvery, ConfigError, Options, RunConfig, holds_options, merge, stored_options,
+};
 use crate::feed::{FeedEvent, Origin};
 use crate::record::{RunHeader, StartRecord};
 use crate::store::{FIRST_LOOK, KeptPart, Recorder, Resumable, RunReader};
 use crate::supervise::Failure;
+use crate::text::quoted;
 use crate::train::{Trainer, snapshot_is_due};
 
 /// A run that is about to continue.
@@ -20,6 +23,16 @@ pub struct ResumedRun {
     pub recorder: Recorder,
     pub start: StartRecord,
     pub checkpoint_every: CheckpointEvery,
+}
+
+/// Returns how a run that has not ended is resumed, as the end of a sentence.
+pub fn how_to_resume(config: &str, path: &Path) -> String {
+    if holds_options(config) {
+        let path = quoted(&path.to_string_lossy());
+        format!(": lcascope train --resume {path}")
+    } else {
+        " from the program that trained it".to_owned()
+    }
 }
 
 /// Reads the run's configuration, data and newest checkpoint, and restores the trainer.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::store::{self, Repaired};
+use super::resume::how_to_resume;
+use crate::store::{self, Repaired, RunReader};
 use crate::supervise::{Failure, print};
-use crate::text::quoted;
 
 /// Checks a run file and prints each fault with its location.
 ///
@@ -44,7 +44,7 @@ pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
 /// The file is not a run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
     let Repaired { steps, was_whole } = store::repair(path)?;
-    let quoted = quoted(&path.to_string_lossy());
+    let how = how_to_resume(&RunReader::open(path)?.header().config, path);
     let path = path.display();
     let steps = match steps {
         1 => "1 step".to_owned(),
@@ -55,7 +55,7 @@ pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
     } else {
         format!(
             "{path} is repaired: every HDF5 tool can read its {steps}\n\
-             resume the run: lcascope train --resume {quoted}\n"
+             resume the run{how}\n"
         )
     };
     print(text.as_bytes())

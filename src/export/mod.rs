@@ -27,12 +27,14 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use chart::{draw, draw_narrow};
 pub use figure::{Axis, Chart, Figure, Merge, Series, Steps};
 pub use table::{Column, Table, Uneven, Values};
 
 /// File format of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     Csv,
     Json,

@@ -37,14 +37,22 @@ impl Drop for FileFeed {
 /// # Errors
 /// The file is not a run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
-    open_with_state(path, true).map(|(feed, _, handle)| (feed, handle))
+    open_with_state(path, Wanted::Orders).map(|(feed, _, handle)| (feed, handle))
 }
 
-/// Like [`open`], but also returns the run's state on opening. Orders are passed on to the writer only if
-/// `takes_orders`.
+/// The part of a file's feed that is wanted. Each includes the ones below it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Passes orders on to the writer.
+    Orders,
+    Events,
+    Details,
+}
+
+/// Like [`open`], but also returns the run's state on opening.
 pub fn open_with_state(
     path: &Path,
-    takes_orders: bool,
+    wanted: Wanted,
 ) -> Result<(Feed, RunState, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
@@ -60,7 +68,7 @@ pub fn open_with_state(
     // Closed when the reader's thread has nothing more to send; the thread for orders then ends too.
     let (reading, read) = bounded::<()>(0);
     let (controls, messenger) = match origin {
-        Origin::Following if takes_orders => {
+        Origin::Following if wanted == Wanted::Orders => {
             let (controls, thread) = orders::spawn(path, events.clone(), read).map_err(io)?;
             (Some(controls), Some(thread))
         }
@@ -72,7 +80,11 @@ pub fn open_with_state(
         .spawn(move || {
             // What was read during the run is not read again after its end.
             let mut analyst = Analyst::new();
-            match follow(&reader, &mut analyst, &events, &server, &quitting) {
+            let followed = match wanted {
+                Wanted::Details => Ok(()),
+                _ => follow(&reader, &mut analyst, &events, &server, &quitting),
+            };
+            match followed {
                 Err(ReadStopped::Broken(error)) => {
                     let broken = FeedEvent::Broken(error.to_string());
                     select! {

@@ -100,7 +100,7 @@ mod tests {
 
     use super::super::detail;
     use super::*;
-    use crate::query::{Query, StepScope, Topic};
+    use crate::query::{Query, Topic};
     use crate::train::inquiries;
 
     fn totals(steps: u64) -> ParamTotals {
@@ -149,12 +149,7 @@ mod tests {
         let (_quit, quitting) = bounded(0);
         let mut live_totals = LiveTotals::new(asking);
         // The screen asks for something else: the reply is not waited for.
-        let other = Query {
-            topic: Topic::Tensors,
-            part: StepScope::Window,
-            steps: 0..1,
-            columns: 1,
-        };
+        let other = Query::about(Topic::Tensors, 0..1, 1);
         details.requests.send(other).unwrap();
         let mut early = unit(8);
         live_totals.renew(&mut early, &server, &quitting);
@@ -171,12 +166,7 @@ mod tests {
         assert_eq!(early.totals, Some(totals(900)));
 
         // If no newer reply comes, the late one is still better than the file's, and a pending inquiry is not repeated.
-        let other = || Query {
-            topic: Topic::Tensors,
-            part: StepScope::Window,
-            steps: 0..1,
-            columns: 1,
-        };
+        let other = || Query::about(Topic::Tensors, 0..1, 1);
         details.requests.send(other()).unwrap();
         let mut again = unit(910);
         live_totals.renew(&mut again, &server, &quitting);

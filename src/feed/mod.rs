@@ -2,12 +2,14 @@
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. To the screens, a training in this process
 //! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
-//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`live_details`]), which may
-//! crash on a damaged one; [`wire`] is the protocol between the two.
+//! [`Origin`] in the title. The program reads files in a separate process ([`server`]), which may crash on a
+//! damaged one. [`client`] is our end of it, [`wire`] the protocol between the two, and [`process`] and
+//! [`live_details`] pass on what it sends.
 //!
 //! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
 //! screen queries such details and receives the answers as they come ([`DetailClient`]).
 
+mod client;
 mod detail;
 mod file;
 mod live;
@@ -15,6 +17,7 @@ mod live_details;
 mod live_totals;
 mod orders;
 mod process;
+mod server;
 mod wire;
 
 use std::sync::Arc;
@@ -22,14 +25,14 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use serde::{Deserialize, Serialize};
 
+pub use client::{OpenError, ReaderProcess, ask_once, describe_crash, peek};
 pub use detail::DetailClient;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
-pub use live_details::{DetailReader, details, serve_details};
-pub use process::{
-    OpenError, Opening, ReaderProcess, ask_once, describe_crash, peek, reply, serve, spawn,
-};
-pub use wire::OpenedRun;
+pub use live_details::details;
+pub use process::{Opening, spawn};
+pub use server::serve;
+pub use wire::{OpenedRun, receive, send};
 
 pub use crate::store::RecorderStats;
 

@@ -1,5 +1,5 @@
 //! The protocol between the program and its reader process: frames of a length (four bytes, little endian) and that
-//! many bytes of postcard.
+//! many bytes of postcard. Requests are queries; the end of its input ends the reader.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{FeedEvent, Origin};
-use crate::query::Query;
 use crate::record::RunHeader;
 use crate::store::RunState;
 
@@ -30,14 +29,6 @@ pub struct OpenedRun {
     pub header: RunHeader,
     pub origin: Origin,
     pub state: RunState,
-}
-
-/// A request to the reader. The end of its input also ends it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReaderRequest {
-    /// Is answered by a [`FeedEvent::Answer`].
-    Ask(Query),
-    Quit,
 }
 
 /// Sends one message.
@@ -83,7 +74,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{StepScope, Topic};
+    use crate::query::{Query, Topic};
     use crate::record::{Losses, Status};
 
     #[test]
@@ -120,12 +111,7 @@ mod tests {
 
         let mut pipe = Vec::new();
         let steps = 3..u64::MAX;
-        let request = ReaderRequest::Ask(Query {
-            topic: Topic::Steps { width: 32 },
-            part: StepScope::Window,
-            steps,
-            columns: 1,
-        });
+        let request = Query::about(Topic::Steps { width: 32 }, steps, 1);
         send(&mut pipe, &request).unwrap();
         assert_eq!(receive(&mut pipe.as_slice()).unwrap(), Some(request));
     }

@@ -89,7 +89,7 @@ pub enum ClientMessage {
     Error(Reason),
 }
 
-/// What is trained, and how it is recorded.
+/// The description of a training, and how it is recorded.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Open {
@@ -184,7 +184,7 @@ pub struct Reason {
     pub reason: String,
 }
 
-/// How a run ended.
+/// The status with which a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndStatus {

@@ -1,4 +1,4 @@
-//! What a program says of its model, checked and turned into a layout.
+//! The description of a model and its data by its program, checked and turned into a layout.
 
 use super::connection::{Client, ClientError};
 use super::message::{ClientMessage, Open, OpenData, OpenLayer, VERSION};

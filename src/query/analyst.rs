@@ -121,12 +121,7 @@ mod tests {
     use crate::store::testing::{RecordedRun, RunShape};
 
     fn query(topic: Topic, steps: Range<u64>) -> Query {
-        Query {
-            topic,
-            part: StepScope::Window,
-            steps,
-            columns: 1,
-        }
+        Query::about(topic, steps, 1)
     }
 
     #[test]

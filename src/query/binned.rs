@@ -249,16 +249,20 @@ fn by_class(
         // An empty range says nothing about the run.
         Answer::Binned(binned) if binned.steps().is_empty() => Ok(answer),
         Answer::Binned(binned) if binned.groups.iter().all(|group| group.steps == 0) => {
-            let step = match input.steps.end - input.steps.start {
-                1 => "in this step",
-                _ => "in these steps",
-            };
-            Ok(Answer::Unknown(format!(
-                "no LCA by class {step} (see --by-class and --class-every)"
-            )))
+            Ok(Answer::Unknown(no_lca_by_class(&input.steps)))
         }
         _ => Ok(answer),
     }
+}
+
+/// Why there is no LCA by class in these steps, although the run has some.
+#[must_use]
+pub fn no_lca_by_class(steps: &Range<u64>) -> String {
+    let steps = match steps.end - steps.start {
+        1 => "this step",
+        _ => "these steps",
+    };
+    format!("no LCA by class in {steps} (see --by-class and --class-every)")
 }
 
 /// Whole rows of a dataset, as `f64`.

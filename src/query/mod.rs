@@ -27,7 +27,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use analyst::Analyst;
-pub use binned::{Binned, GroupTotals};
+pub use binned::{Binned, GroupTotals, no_lca_by_class};
 pub use held_out::{HeldOutSums, SignConflicts};
 pub use histogram::AllocationHistogram;
 pub use history::ParameterHistory;
@@ -35,7 +35,7 @@ pub use input::Cancelled;
 pub use oscillation::{BestLag, CurveExtremes, Oscillation, TAIL};
 pub use quality::{DECADES, FIRST_DECADE, Quality};
 pub use run_facts::RunFacts;
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, latest_snapshot};
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
 pub use watch::{RunEvents, data_lints, is_normalised};
@@ -124,6 +124,17 @@ pub struct Query {
 }
 
 impl Query {
+    /// A query about these steps, divided into this many columns.
+    #[must_use]
+    pub fn about(topic: Topic, steps: Range<u64>, columns: u32) -> Self {
+        Self {
+            topic,
+            part: StepScope::Window,
+            steps,
+            columns,
+        }
+    }
+
     /// Whether an answer to one query can stand in for the other until its own arrives: only the steps differ.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {

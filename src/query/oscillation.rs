@@ -391,16 +391,11 @@ fn columns(
 mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
-    use crate::query::{Analyst, Query, StepScope, Topic};
+    use crate::query::{Analyst, Query, Topic};
     use crate::store::testing::{RecordedRun, RunShape};
 
     fn answered(run: &RecordedRun, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
-        let query = Query {
-            topic: Topic::Oscillation { layer },
-            part: StepScope::Window,
-            steps,
-            columns,
-        };
+        let query = Query::about(Topic::Oscillation { layer }, steps, columns);
         match Analyst::new()
             .answer(&run.reader, &query, &|| false)
             .unwrap()
@@ -481,12 +476,7 @@ mod tests {
         assert_eq!(found.expected, None, "no configuration");
         let none = answered(&run, 0, 7..7, 4);
         assert_eq!((none.measured, none.autocorrelation.len()), (0, 0));
-        let query = Query {
-            topic: Topic::Oscillation { layer: 99 },
-            part: StepScope::Window,
-            steps: 0..9,
-            columns: 3,
-        };
+        let query = Query::about(Topic::Oscillation { layer: 99 }, 0..9, 3);
         let answer = Analyst::new()
             .answer(&run.reader, &query, &|| false)
             .unwrap();

@@ -7,7 +7,7 @@ use super::input::{QueryInput, no_such_index};
 use crate::analysis::concentration::{Side, concentration};
 use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
-use crate::store::StoreError;
+use crate::store::{RunReader, StoreError};
 
 /// Statistics of some parameters' totals after `steps` steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,15 +51,9 @@ pub(super) fn answer(
             None => return Ok(no_such_index("layer", at)),
         },
     };
-    let steps = input.reader.snapshot_steps()?;
-    let Some(&latest) = steps.iter().rfind(|&&steps| steps <= input.steps.end) else {
-        let first = match steps.first() {
-            Some(first) => format!("the first is after {first} steps"),
-            None => "they are written after each eighth of the run and at its end".to_owned(),
-        };
-        return Ok(Answer::Unknown(format!(
-            "no totals of the parameters up to this step: {first}"
-        )));
+    let latest = match latest_snapshot(input.reader, input.steps.end)? {
+        Ok(latest) => latest,
+        Err(why) => return Ok(Answer::Unknown(why)),
     };
     let same = |it: &&CachedSnapshot| it.layer == layer && it.snapshot.steps == latest;
     if let Some(seen) = seen.iter().find(same) {
@@ -97,4 +91,24 @@ pub(super) fn answer(
     );
     seen.truncate(SEEN);
     Ok(Answer::Snapshot(snapshot))
+}
+
+/// Returns the number of steps after which the latest snapshot up to step `end` was written, or why there is none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn latest_snapshot(reader: &RunReader, end: u64) -> Result<Result<u64, String>, StoreError> {
+    let steps = reader.snapshot_steps()?;
+    Ok(match steps.iter().rfind(|&&steps| steps <= end) {
+        Some(&latest) => Ok(latest),
+        None => {
+            let first = match steps.first() {
+                Some(first) => format!("the first is after {first} steps"),
+                None => "they are written after each eighth of the run and at its end".to_owned(),
+            };
+            Err(format!(
+                "no totals of the parameters up to this step: {first}"
+            ))
+        }
+    })
 }

@@ -12,14 +12,11 @@ use toml::{Table as Toml, Value};
 
 use super::ReportError;
 use crate::export::{Exhibit, Table};
-use crate::query::{Analyst, Answer, Query, StepScope, Topic};
+use crate::query::{Analyst, Answer, Query, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
 use crate::sheet::{self, SheetRequest, View};
 use crate::store::{RunReader, RunState};
 use crate::text::harmless;
-
-/// Steps read at once.
-const BLOCK: u64 = 4096;
 
 /// Configuration keys that do not affect a training's numbers.
 const ASIDE: [&str; 10] = [
@@ -176,18 +173,7 @@ fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
 
 impl<'a> ReportedRun<'a> {
     fn read(run: &'a RunFile, steps: u64) -> Result<Self, ReportError> {
-        let mut whole: Option<StepSummary> = None;
-        let mut from = 0;
-        while from < steps {
-            let to = steps.min(from + BLOCK);
-            for step in run.reader.steps(from..to)? {
-                match &mut whole {
-                    None => whole = Some(step),
-                    Some(whole) => whole.merge(&step),
-                }
-            }
-            from = to;
-        }
+        let whole = run.reader.total(&(0..steps), &|| ())?;
         let nothing = || ReportError::Unknown(format!("{} has no steps", run.name));
         Ok(Self {
             run,
@@ -221,12 +207,7 @@ impl<'a> ReportedRun<'a> {
         topic: Topic,
         columns: u32,
     ) -> Result<Answer, ReportError> {
-        let query = Query {
-            topic,
-            part: StepScope::Window,
-            steps,
-            columns,
-        };
+        let query = Query::about(topic, steps, columns);
         let answer = self
             .analyst
             .borrow_mut()

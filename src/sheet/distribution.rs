@@ -1,33 +1,17 @@
 //! Histograms of the sizes of allocations.
 
 use super::SheetError;
-use super::input::{SheetInput, number};
+use super::input::{SheetInput, number, unexpected};
 use super::overview::NATS;
 use crate::export::{Axis, Chart, Column, Exhibit};
-use crate::query::{Analyst, Answer, Query, StepScope, Topic};
+use crate::query::{Answer, Topic};
 
 pub fn distribution(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let layer = input.request.layer.map(u32::try_from).transpose();
     let layer = layer.map_err(|_| SheetError::Unknown("no such layer".to_owned()))?;
-    let query = Query {
-        topic: Topic::Histogram { layer },
-        part: StepScope::Window,
-        steps: input.request.steps.clone(),
-        columns: 1,
-    };
-    // Never cancelled; the poll only reports progress.
-    let called_off = || {
-        input.alive();
-        false
-    };
-    let answer = Analyst::new().answer(input.reader, &query, &called_off)?;
-    let histogram = match answer {
+    let histogram = match input.ask(Topic::Histogram { layer })? {
         Answer::Histogram(histogram) => histogram,
-        Answer::Unknown(why) => return Err(SheetError::Unknown(why)),
-        other => {
-            let what = format!("an answer to another question, a bug: {other:?}");
-            return Err(SheetError::Unknown(what));
-        }
+        other => return Err(unexpected(&other)),
     };
     let (edges, counts) = (histogram.edges, histogram.counts);
     let columns = vec![

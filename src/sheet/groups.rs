@@ -6,6 +6,7 @@ use super::SheetError;
 use super::input::{SheetInput, number};
 use super::overview::NATS;
 use crate::export::{Axis, Chart, Column, Exhibit, Merge, Series, Steps};
+use crate::query::no_lca_by_class;
 
 pub fn tensors(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let layout = &input.header().layout;
@@ -82,9 +83,8 @@ impl ColumnGroup {
     fn exhibit(self, input: &SheetInput, title: &str) -> Result<Exhibit, SheetError> {
         let ColumnSums { values, measured } = self.read(input)?;
         if !self.everywhere && measured.iter().all(|steps| *steps == 0) {
-            return Err(SheetError::Unknown(
-                "no LCA by class in these steps (see --by-class and --class-every)".to_owned(),
-            ));
+            let why = no_lca_by_class(&input.request.steps);
+            return Err(SheetError::Unknown(why));
         }
         let gaps = input.rows().zip(&measured);
         let gaps = gaps

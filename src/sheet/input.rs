@@ -7,6 +7,7 @@ use crate::analysis::numbers::format_signed;
 use crate::analysis::sum::Sum;
 use crate::export::{Axis, Chart, Column, Exhibit, Figure, Table, Values};
 use crate::layout::Layer;
+use crate::query::{Analyst, Answer, Query, Topic};
 use crate::record::{RunHeader, StepSummary};
 use crate::store::{RunReader, StepDataset as Dataset};
 
@@ -112,7 +113,7 @@ pub struct SheetInput<'a> {
     pub reader: &'a RunReader,
     pub request: &'a SheetRequest,
     name: &'a str,
-    alive: &'a dyn Fn(),
+    pub alive: &'a dyn Fn(),
 }
 
 impl<'a> SheetInput<'a> {
@@ -166,6 +167,20 @@ impl<'a> SheetInput<'a> {
             Err(SheetError::Request(format!(
                 "--unit {unit}: {name} has {units} units, counted from 0"
             )))
+        }
+    }
+
+    /// The answer to a query about all the steps.
+    pub fn ask(&self, topic: Topic) -> Result<Answer, SheetError> {
+        // Never cancelled; the poll only reports progress.
+        let cancelled = || {
+            self.alive();
+            false
+        };
+        let query = Query::about(topic, self.request.steps.clone(), 1);
+        match Analyst::new().answer(self.reader, &query, &cancelled)? {
+            Answer::Unknown(why) => Err(SheetError::Unknown(why)),
+            answer => Ok(answer),
         }
     }
 
@@ -237,7 +252,7 @@ impl<'a> SheetInput<'a> {
         if numbers <= MOST_NUMBERS {
             return Ok(());
         }
-        Err(SheetError::Unknown(format!(
+        Err(SheetError::Request(format!(
             "{} rows of {columns} numbers are too many: give --steps A..B, --layer NAME, or --every N to sum N \
              steps into a row",
             self.row_count()
@@ -363,6 +378,11 @@ impl<'a> SheetInput<'a> {
             table: Table::new(title, columns)?,
         })
     }
+}
+
+/// The error for an answer to another query.
+pub fn unexpected(answer: &Answer) -> SheetError {
+    SheetError::Unknown(format!("an answer to another query, a bug: {answer:?}"))
 }
 
 /// A number with its sign, formatted for people.

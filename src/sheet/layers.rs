@@ -1,19 +1,16 @@
 //! Totals of layers over all the steps, and the held-out LCA beside the training LCA.
 
 use super::SheetError;
-use super::input::{Field, SheetInput, number, reals, signed};
+use super::input::{Field, SheetInput, number, reals, signed, unexpected};
 use super::overview::NATS;
-use crate::analysis::sum::{Sum, sum};
+use crate::analysis::sum::sum;
 use crate::export::{Axis, Chart, Column, Exhibit, Series};
+use crate::query::{Answer, Topic};
 use crate::record::{LayerSummary, StepSummary};
 
 /// Makes one row for each layer, with every count and sum over all the steps.
 pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
-    let mut whole: Option<StepSummary> = None;
-    input.each(|row| match &mut whole {
-        None => whole = Some((**row).clone()),
-        Some(whole) => whole.merge(row),
-    })?;
+    let whole = input.reader.total(&input.request.steps, input.alive)?;
     let steps = whole.as_ref().map_or(0, StepSummary::steps);
     let total = whole.as_ref().map_or(f64::NAN, |whole| whole.total);
     let layers = input.layers();
@@ -88,11 +85,10 @@ pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
 
 /// Both losses' allocations by step; the figure shows their totals.
 pub fn held_out(input: &SheetInput) -> Result<Exhibit, SheetError> {
-    if !input.header().held_out_lca {
-        return Err(SheetError::Unknown(
-            "this run has no held-out LCA; train with --lca-test to record it".to_owned(),
-        ));
-    }
+    let whole = match input.ask(Topic::HeldOut)? {
+        Answer::HeldOut(whole) => whole,
+        other => return Err(unexpected(&other)),
+    };
     let layers = input.layers();
     let mut fields = Vec::new();
     for &(index, layer) in &layers {
@@ -119,20 +115,8 @@ pub fn held_out(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let title =
         input.of_layer("Loss Change Allocation (LCA) of the training and the held-out loss");
     let mut exhibit = input.exhibit(title, columns, axes)?;
-    let total = signed(sum_of(input, "lca_test/total")?);
-    let residual = signed(sum_of(input, "lca_test/residual")?);
+    let (total, residual) = (signed(whole.total), signed(whole.residual));
     let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
     exhibit.figure.note.push_str(&note);
     Ok(exhibit)
-}
-
-/// The sum over the steps of a dataset with one number per step.
-fn sum_of(input: &SheetInput, name: &'static str) -> Result<f64, SheetError> {
-    let mut sum = Sum::default();
-    input.each_row(&input.table(name)?, |_, row| {
-        for &value in row {
-            sum.add(value);
-        }
-    })?;
-    Ok(sum.value())
 }

@@ -20,13 +20,15 @@ mod view;
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::export::{Exhibit, Uneven};
 use crate::store::{RunReader, StoreError};
 use input::SheetInput;
 pub use view::{RequestChoice, UnknownView, View};
 
 /// A request for a view of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SheetRequest {
     pub view: View,
     /// The steps; all committed.

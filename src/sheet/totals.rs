@@ -7,6 +7,7 @@ use super::overview::NATS;
 use super::{MOST_NUMBERS, SheetError};
 use crate::analysis::help::{BINS, iterations_helped};
 use crate::export::{Axis, Chart, Column, Exhibit};
+use crate::query::latest_snapshot;
 
 /// One row per parameter; the figure shows the share of steps in which parameters helped.
 pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
@@ -32,23 +33,17 @@ pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
             None => "--layer NAME",
             Some(_) => "--unit INDEX",
         };
-        return unknown(format!("{count} parameters are too many: give {flag}"));
+        let what = format!("{count} parameters are too many: give {flag}");
+        return Err(SheetError::Request(what));
     }
-    let there = input.reader.snapshot_steps()?;
-    let end = input.request.steps.end;
-    let latest = there.iter().rfind(|&&steps| steps <= end);
-    let missing = || {
-        unknown(format!(
-            "no totals of the parameters up to step {end}; there are snapshots after {there:?} steps"
-        ))
-    };
-    let Some(&steps) = latest else {
-        return missing();
+    let steps = match latest_snapshot(input.reader, input.request.steps.end)? {
+        Ok(steps) => steps,
+        Err(why) => return unknown(why),
     };
     let (mut lca_sum, mut helped, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
     for range in &ranges {
         let Some(part) = input.reader.totals_snapshot(steps, range)? else {
-            return missing();
+            return unknown(format!("no totals of the parameters after {steps} steps"));
         };
         lca_sum.extend(part.lca_sum);
         helped.extend(part.helped);

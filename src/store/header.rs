@@ -5,6 +5,7 @@ use ndarray::ArrayView;
 
 use super::schema::{FORMAT, TRAJECTORY_FILES, UNITS, VERSION};
 use super::text::{self, FileNameString, NameString};
+use crate::layout::{Layer, Tensor};
 use crate::record::{DataFacts, RunHeader};
 
 /// Writes the root attributes.
@@ -105,72 +106,66 @@ pub fn write_trajectory(file: &File, header: &RunHeader) -> hdf5::Result<()> {
 
 /// Writes layers, tensors, units and classes.
 pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
-    let layout = &header.layout;
-    let names = |names: &mut dyn Iterator<Item = &str>| -> Vec<NameString> {
-        names.map(text::fixed).collect()
-    };
-    let count = |n: usize| n as u64;
-    let text =
-        |path: &str, values: Vec<NameString>, what| write_fixed(file, path, &values, "", what);
-    let numbers =
-        |path: &str, values: Vec<u64>, unit, what| write_fixed(file, path, &values, unit, what);
+    write_layers(file, &header.layout.layers)?;
+    write_tensors(file, &header.layout.tensors)?;
+    write_units(file, &header.layout.layers)?;
+    let classes = header.classes.iter().map(String::as_str);
+    write_names(file, "layout/class/name", classes, "classes")
+}
 
-    let layers = &layout.layers;
-    text(
-        "layout/layer/name",
-        names(&mut layers.iter().map(|l| l.name.as_str())),
-        "layers in network order",
-    )?;
-    text(
-        "layout/layer/kind",
-        names(&mut layers.iter().map(|l| l.kind.as_str())),
-        "kind of layer",
-    )?;
-    numbers(
+fn write_layers(file: &File, layers: &[Layer]) -> hdf5::Result<()> {
+    let names = layers.iter().map(|l| l.name.as_str());
+    write_names(file, "layout/layer/name", names, "layers in network order")?;
+    let kinds = layers.iter().map(|l| l.kind.as_str());
+    write_names(file, "layout/layer/kind", kinds, "kind of layer")?;
+    write_counts(
+        file,
         "layout/layer/units",
-        layers.iter().map(|l| count(l.units.len())).collect(),
-        "units",
-        "output neurons or channels",
+        layers.iter().map(|l| l.units.len()),
+        ("units", "output neurons or channels"),
     )?;
-    numbers(
+    write_counts(
+        file,
         "layout/layer/params",
-        layers.iter().map(|l| count(l.range.len())).collect(),
-        "parameters",
-        "trainable parameters",
-    )?;
+        layers.iter().map(|l| l.range.len()),
+        ("parameters", "trainable parameters"),
+    )
+}
 
-    let tensors = &layout.tensors;
-    text(
+fn write_tensors(file: &File, tensors: &[Tensor]) -> hdf5::Result<()> {
+    write_names(
+        file,
         "layout/tensor/name",
-        names(&mut tensors.iter().map(|t| t.name.as_str())),
+        tensors.iter().map(|t| t.name.as_str()),
         "tensors in the order of the flat parameter vector",
     )?;
-    text(
+    write_names(
+        file,
         "layout/tensor/kind",
-        names(&mut tensors.iter().map(|t| t.kind.name())),
+        tensors.iter().map(|t| t.kind.name()),
         "weight, bias, scale or shift",
     )?;
-    numbers(
+    write_counts(
+        file,
         "layout/tensor/layer",
-        tensors.iter().map(|t| count(t.layer)).collect(),
-        "",
-        "owning layer",
+        tensors.iter().map(|t| t.layer),
+        ("", "owning layer"),
     )?;
-    numbers(
+    write_counts(
+        file,
         "layout/tensor/offset",
-        tensors.iter().map(|t| count(t.range.start)).collect(),
-        "parameters",
-        "first index in the flat parameter vector",
+        tensors.iter().map(|t| t.range.start),
+        ("parameters", "first index in the flat parameter vector"),
     )?;
-    numbers(
+    write_counts(
+        file,
         "layout/tensor/size",
-        tensors.iter().map(|t| count(t.range.len())).collect(),
-        "parameters",
-        "parameters",
+        tensors.iter().map(|t| t.range.len()),
+        ("parameters", "parameters"),
     )?;
     let shapes = tensors.iter().flat_map(|t| {
         let shape = t.four_axes();
-        (0..4).map(move |axis| count(shape.get(axis).copied().unwrap_or(0)))
+        (0..4).map(move |axis| shape.get(axis).copied().unwrap_or(0) as u64)
     });
     let shapes = ndarray::Array2::from_shape_vec((tensors.len(), 4), shapes.collect());
     let shapes = shapes.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
@@ -182,32 +177,47 @@ pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         &dataset,
         "description",
         "axes, zero-padded to four, the fourth standing for all behind it; axis 0 is the unit (output) axis",
-    )?;
+    )
+}
 
+/// Writes the layer of each unit, and its index there.
+fn write_units(file: &File, layers: &[Layer]) -> hdf5::Result<()> {
     let units = || {
-        layers
-            .iter()
-            .enumerate()
-            .flat_map(|(l, layer)| (0..layer.units.len()).map(move |u| (count(l), count(u))))
+        let layers = layers.iter().enumerate();
+        layers.flat_map(|(l, layer)| (0..layer.units.len()).map(move |u| (l, u)))
     };
-    numbers(
+    write_counts(
+        file,
         "layout/unit/layer",
-        units().map(|(layer, _)| layer).collect(),
-        "",
-        "owning layer",
+        units().map(|(layer, _)| layer),
+        ("", "owning layer"),
     )?;
-    numbers(
+    write_counts(
+        file,
         "layout/unit/index",
-        units().map(|(_, index)| index).collect(),
-        "",
-        "which neuron or channel of its layer",
-    )?;
-    text(
-        "layout/class/name",
-        names(&mut header.classes.iter().map(String::as_str)),
-        "classes",
-    )?;
-    Ok(())
+        units().map(|(_, index)| index),
+        ("", "which neuron or channel of its layer"),
+    )
+}
+
+fn write_names<'a>(
+    file: &File,
+    path: &str,
+    names: impl Iterator<Item = &'a str>,
+    what: &str,
+) -> hdf5::Result<()> {
+    let names: Vec<NameString> = names.map(text::fixed).collect();
+    write_fixed(file, path, &names, "", what).map(|_| ())
+}
+
+fn write_counts(
+    file: &File,
+    path: &str,
+    counts: impl Iterator<Item = usize>,
+    (unit, what): (&str, &str),
+) -> hdf5::Result<()> {
+    let counts: Vec<u64> = counts.map(|count| count as u64).collect();
+    write_fixed(file, path, &counts, unit, what).map(|_| ())
 }
 
 /// Writes a dataset of fixed size, with its attributes.

@@ -49,6 +49,32 @@ impl ReadColumn for LevelSlice<'_> {
 }
 
 impl RunReader {
+    /// One summary of all the steps, which must be committed; none if there are none. `alive` is called whenever
+    /// another part of them has been read.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn total(
+        &self,
+        steps: &Range<u64>,
+        alive: &dyn Fn(),
+    ) -> Result<Option<StepSummary>, StoreError> {
+        let mut total: Option<StepSummary> = None;
+        let mut from = steps.start;
+        while from < steps.end {
+            let to = steps.end.min(from + BLOCK);
+            for step in self.steps(from..to)? {
+                match &mut total {
+                    None => total = Some(step),
+                    Some(total) => total.merge(&step),
+                }
+            }
+            alive();
+            from = to;
+        }
+        Ok(total)
+    }
+
     /// The finest resolution, in steps per summary, at which `steps` need at most `most` summaries; the coarsest in the
     /// file if none is coarse enough.
     #[must_use]

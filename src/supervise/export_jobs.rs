@@ -1,5 +1,5 @@
-//! Exports from the screen: tables and pictures of its contents, made by `lcascope export` in a child process, which
-//! may crash on a damaged file and can read the file of a training in this process.
+//! Exports from the screen: tables and pictures of its contents, made in a child process ([`sandbox::export`]), which may
+//! crash on a damaged file and can read the file of a training in this process.
 //!
 //! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
 //! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only, in the
@@ -10,15 +10,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Access, access};
 
+use super::export::ExportRequest;
 use super::sandbox;
 use crate::app::{Depth, Effect, Screen, Shown};
-use crate::sheet::{RequestChoice, View};
+use crate::export::{Format, UnknownFormat};
+use crate::sheet::{RequestChoice, SheetRequest, View};
 use crate::text::harmless;
 use crate::tui::{Outcome, Outside};
 
@@ -59,29 +60,30 @@ impl ExportJobs {
         };
         let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
         let each = self.sources.iter().zip(ranges);
+        let (unit, parameter) = match shown.depth {
+            Depth::Unit { unit, .. } => (Some(unit), None),
+            Depth::Parameter { parameter, .. } => (None, Some(parameter)),
+            _ => (None, None),
+        };
+        // Two runs are always compared by all of their layers.
+        let layer = shown.layer.filter(|_| shown.compared.is_none());
+        let layer = layer.filter(|_| view.refuses(RequestChoice::Layer).is_none());
         let job = |(source, steps): (&ExportedRun, Option<Range<u64>>)| {
-            // Two runs are always compared by all of their layers.
-            let layer = shown.layer.filter(|_| shown.compared.is_none());
-            let layer = layer.filter(|_| view.refuses(RequestChoice::Layer).is_none());
             Some(ExportJob {
                 file: source.file.clone(),
-                view,
-                steps: steps?,
                 layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
-                unit: match shown.depth {
-                    Depth::Unit { unit, .. } if view.refuses(RequestChoice::Unit).is_none() => {
-                        Some(unit)
-                    }
-                    _ => None,
-                },
-                parameter: match shown.depth {
-                    Depth::Parameter { parameter, .. } => Some(parameter),
-                    _ => None,
+                request: SheetRequest {
+                    view,
+                    steps: steps?,
+                    every: 1,
+                    layer,
+                    unit: unit.filter(|_| view.refuses(RequestChoice::Unit).is_none()),
+                    parameter,
                 },
             })
         };
         let jobs = each.filter_map(job);
-        jobs.filter(|job| !job.steps.is_empty()).collect()
+        jobs.filter(|job| !job.request.steps.is_empty()).collect()
     }
 }
 
@@ -100,9 +102,10 @@ impl Outside for ExportJobs {
         let (shown, work): (Shown, RunExports) = match effect {
             Effect::Copy(shown) => (shown, Box::new(copy_tables)),
             Effect::Export(shown, format) => {
-                let formats = match format {
-                    Some(format) => vec![format],
-                    None => vec!["csv".to_owned(), "svg".to_owned()],
+                let formats = match format.as_deref().map(str::parse) {
+                    Some(Ok(format)) => vec![format],
+                    Some(Err(unknown)) => return UnknownFormat::to_string(&unknown),
+                    None => vec![Format::Csv, Format::Svg],
                 };
                 (shown, Box::new(move |jobs| write_exports(jobs, &formats)))
             }
@@ -147,54 +150,24 @@ fn view_of(shown: &Shown) -> View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ExportJob {
     file: PathBuf,
-    view: View,
-    steps: Range<u64>,
+    request: SheetRequest,
+    /// The name of the requested layer.
     layer: Option<String>,
-    unit: Option<usize>,
-    parameter: Option<usize>,
 }
 
 impl ExportJob {
-    /// The `lcascope export` command for the job.
-    fn command(&self, format: &str, output: &Path) -> Command {
-        let mut command = sandbox::this_program();
-        let (from, to) = (self.steps.start, self.steps.end);
-        command
-            .arg("export")
-            .args(["--view", &self.view.to_string()]);
-        command.args(["--format", format, "--steps", &format!("{from}..{to}")]);
-        if let Some(layer) = &self.layer {
-            command.arg(format!("--layer={layer}"));
-        }
-        if let Some(unit) = self.unit {
-            command.arg(format!("--unit={unit}"));
-        }
-        if let Some(parameter) = self.parameter {
-            command.arg(format!("--parameter={parameter}"));
-        }
-        command
-            .arg("--output")
-            .arg(output)
-            .arg("--")
-            .arg(&self.file);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// The command's output, or the first line of its error.
-    fn run(&self, format: &str, output: &Path) -> Result<Vec<u8>, String> {
-        let done = self.command(format, output).output();
-        let done = done.map_err(|error| format!("cannot start the export: {error}"))?;
-        if done.status.success() {
-            return Ok(done.stdout);
-        }
-        let why = String::from_utf8_lossy(&done.stderr);
-        let why = why.lines().next().unwrap_or("the export failed");
-        Err(harmless(why.trim_start_matches("error: ")))
+    /// Writes the view to `output`, or returns its content.
+    fn run(&self, format: Format, output: Option<&Path>) -> Result<Vec<u8>, String> {
+        let request = ExportRequest {
+            sheet: self.request.clone(),
+            format,
+            output: output.map(|path| path.as_os_str().to_owned()),
+        };
+        sandbox::export(&self.file, request).map_err(|error| harmless(&error.to_string()))
     }
 
     /// Unused file names that differ only in their format, in a folder that can be written.
-    fn outputs(&self, formats: &[String]) -> Vec<PathBuf> {
+    fn outputs(&self, formats: &[Format]) -> Vec<PathBuf> {
         let beside = self.file.parent().unwrap_or(Path::new(""));
         let there = if beside.as_os_str().is_empty() {
             Path::new(".")
@@ -206,17 +179,18 @@ impl ExportJob {
             Err(_) => Path::new(""),
         };
         let run = stem(&self.file).to_string_lossy();
-        let of = match (&self.layer, self.parameter) {
-            (Some(layer), _) => match self.unit {
+        let of = match (&self.layer, self.request.parameter) {
+            (Some(layer), _) => match self.request.unit {
                 None => format!("-{}", plain(layer)),
                 Some(unit) => format!("-{}-unit{unit}", plain(layer)),
             },
             (None, Some(parameter)) => format!("-{parameter}"),
             (None, None) => String::new(),
         };
-        let (view, from, to) = (self.view, self.steps.start, self.steps.end);
+        let (view, Range { start, end }) = (self.request.view, &self.request.steps);
         let names = |more: &str| -> Vec<PathBuf> {
-            let name = |format| folder.join(format!("{run}-{view}{of}-{from}-{to}{more}.{format}"));
+            let name =
+                |format| folder.join(format!("{run}-{view}{of}-{start}-{end}{more}.{format}"));
             formats.iter().map(name).collect()
         };
         let more = (2..).map(|n| names(&format!("-{n}")));
@@ -243,17 +217,18 @@ fn plain(layer: &str) -> String {
 fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     let mut tables = Vec::new();
     for job in jobs {
-        match job.run("csv", Path::new("-")) {
+        match job.run(Format::Csv, None) {
             Ok(bytes) => tables.push(bytes),
             Err(why) => return Outcome::Said(why),
         }
     }
     let names = names(jobs);
     let of = |(job, name): (&ExportJob, &String)| {
-        let (from, last) = (job.steps.start, job.steps.end.saturating_sub(1));
+        let Range { start, end } = job.request.steps;
+        let last = end.saturating_sub(1);
         match jobs.len() {
-            1 => format!("steps {from}-{last}"),
-            _ => format!("steps {from}-{last} of {name}"),
+            1 => format!("steps {start}-{last}"),
+            _ => format!("steps {start}-{last} of {name}"),
         }
     };
     let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
@@ -264,7 +239,7 @@ fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     match (text, jobs.first()) {
         (Ok(text), Some(job)) => Outcome::Text {
             text,
-            what: format!("{} table ({}, CSV)", job.view, of.join(" and ")),
+            what: format!("{} table ({}, CSV)", job.request.view, of.join(" and ")),
         },
         (Err(error), _) => Outcome::Said(error.to_string()),
         (_, None) => Outcome::Said("there are no steps yet".to_owned()),
@@ -302,11 +277,11 @@ fn join_tables(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Erro
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn write_exports(jobs: &[ExportJob], formats: &[String]) -> Outcome {
+fn write_exports(jobs: &[ExportJob], formats: &[Format]) -> Outcome {
     let mut written = Vec::new();
     for job in jobs {
         for (format, output) in formats.iter().zip(job.outputs(formats)) {
-            match job.run(format, &output) {
+            match job.run(*format, Some(&output)) {
                 Ok(_) => written.push(harmless(&output.display().to_string())),
                 Err(why) => {
                     written.push(why);
@@ -362,7 +337,7 @@ mod tests {
         let jobs = desktop.jobs(&shown(Screen::Decomposition, Depth::Network));
         assert_eq!(jobs.len(), 1, "the other run is not in view");
         assert_eq!(
-            (jobs[0].view, jobs[0].layer.as_deref()),
+            (jobs[0].request.view, jobs[0].layer.as_deref()),
             (View::Decomposition, None)
         );
         let parameter = Depth::Parameter {
@@ -372,13 +347,17 @@ mod tests {
         };
         let jobs = desktop.jobs(&shown(Screen::Overview, parameter));
         assert_eq!(
-            (jobs[0].view, jobs[0].parameter),
+            (jobs[0].request.view, jobs[0].request.parameter),
             (View::Parameter, Some(7))
         );
         let unit = Depth::Unit { layer: 1, unit: 0 };
         let jobs = desktop.jobs(&shown(Screen::Overview, unit));
         assert_eq!(
-            (jobs[0].view, jobs[0].layer.as_deref(), jobs[0].unit),
+            (
+                jobs[0].request.view,
+                jobs[0].layer.as_deref(),
+                jobs[0].request.unit
+            ),
             (View::Parameters, Some("b"), Some(0))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
@@ -386,7 +365,7 @@ mod tests {
         let jobs = desktop.jobs(&both);
         let steps: Vec<_> = jobs
             .iter()
-            .map(|job| (job.view, job.steps.clone()))
+            .map(|job| (job.request.view, job.request.steps.clone()))
             .collect();
         assert_eq!(steps, [(View::Layers, 3..9), (View::Layers, 3..5)]);
     }
@@ -396,7 +375,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let desktop = desktop(folder.path());
         let jobs = desktop.jobs(&shown(Screen::Overview, Depth::Network));
-        let formats = ["csv", "svg"].map(str::to_owned);
+        let formats = [Format::Csv, Format::Svg];
         let names = |names: [&str; 2]| names.map(|name| folder.path().join(name)).to_vec();
         let first = jobs[0].outputs(&formats);
         assert_eq!(first, names(["one-layers-3-9.csv", "one-layers-3-9.svg"]));
@@ -408,7 +387,7 @@ mod tests {
         job.file = folder.path().join("run.of.today");
         let named = folder.path().join("run.of.today-layers-a_b_c-3-9.csv");
         assert_eq!(job.outputs(&formats[..1]), [named]);
-        (job.view, job.unit) = (View::Parameters, Some(4));
+        (job.request.view, job.request.unit) = (View::Parameters, Some(4));
         let named = (folder.path()).join("run.of.today-parameters-a_b_c-unit4-3-9.csv");
         assert_eq!(job.outputs(&formats[..1]), [named]);
     }
@@ -435,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn export_commands_have_no_refused_flags() {
+    fn requests_have_no_refused_choices() {
         let desktop = desktop(Path::new("/runs"));
         let (layer, unit, parameter) = (0, 0, 7);
         let depths = [
@@ -449,7 +428,7 @@ mod tests {
             },
         ];
         for (screen, depth) in Screen::ALL.into_iter().flat_map(|s| depths.map(|d| (s, d))) {
-            let job = &desktop.jobs(&shown(screen, depth))[0];
+            let job = &desktop.jobs(&shown(screen, depth))[0].request;
             let refused = |choice| job.view.refuses(choice).is_some();
             assert!(
                 job.layer.is_none() || !refused(RequestChoice::Layer),
@@ -469,16 +448,6 @@ mod tests {
                 _ => true,
             };
             assert!(has, "{job:?}");
-        }
-    }
-
-    #[test]
-    fn the_program_is_found_when_its_file_has_been_replaced() {
-        let desktop = desktop(Path::new("/runs"));
-        let job = &desktop.jobs(&shown(Screen::Overview, Depth::Network))[0];
-        let command = job.command("csv", Path::new("-"));
-        if Path::new("/proc/self/exe").exists() {
-            assert_eq!(command.get_program(), "/proc/self/exe");
         }
     }
 }

@@ -9,6 +9,7 @@ mod bar;
 pub mod child;
 pub mod detach;
 mod exit;
+pub mod export;
 pub mod export_jobs;
 mod failure;
 mod gpu;
@@ -24,6 +25,7 @@ pub mod series;
 pub mod signals;
 pub mod status;
 pub mod summary;
+mod whole_file;
 
 pub use exit::signal_code;
 pub use failure::{Failure, with_remedy};

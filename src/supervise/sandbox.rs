@@ -11,9 +11,11 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
+use super::export::ExportRequest;
 use super::failure::Failure;
 use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
@@ -208,35 +210,25 @@ pub fn why_unreadable(path: &Path) -> Option<String> {
 }
 
 /// A question that a child answers about a file.
-#[derive(Clone, Copy)]
-enum SandboxQuery {
+#[derive(Serialize, Deserialize)]
+enum Question {
     /// The status of the run in it.
     Status,
     /// Whether everything that resuming reads in this process is readable.
     Run,
     /// Whether weights to follow are readable.
     Weights,
+    /// A view of the run in it.
+    Export(ExportRequest),
 }
 
-impl SandboxQuery {
-    const ALL: [Self; 3] = [Self::Status, Self::Run, Self::Weights];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Run => "run",
-            Self::Weights => "weights",
-        }
+fn ask<T: DeserializeOwned>(path: &Path, question: &Question) -> Result<T, OpenError> {
+    if let Some(what) = why_unreadable(path) {
+        return Err(OpenError::Refused(what));
     }
-
-    fn ask<T: DeserializeOwned>(self, path: &Path) -> Result<T, OpenError> {
-        if let Some(what) = why_unreadable(path) {
-            return Err(OpenError::Refused(what));
-        }
-        let mut reader = reader_command(path, &["--answer", self.word()]);
-        reader.env(GUARDED, STILL);
-        feed::ask_once(reader, path)
-    }
+    let mut reader = reader_command(path, &["--answer"]);
+    reader.env(GUARDED, STILL);
+    feed::ask_once(reader, path, question)
 }
 
 /// Reads the status of the run in a file, in a child.
@@ -244,7 +236,7 @@ impl SandboxQuery {
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
 pub fn status(path: &Path) -> Result<RunStatus, Failure> {
-    Ok(SandboxQuery::Status.ask(path)?)
+    Ok(ask(path, &Question::Status)?)
 }
 
 /// Reads in a child everything that this process is going to read of a run.
@@ -252,7 +244,7 @@ pub fn status(path: &Path) -> Result<RunStatus, Failure> {
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
 pub fn read_through(path: &Path) -> Result<(), OpenError> {
-    SandboxQuery::Run.ask(path)
+    ask(path, &Question::Run)
 }
 
 /// Reads in a child all weights that this process is going to follow.
@@ -260,7 +252,15 @@ pub fn read_through(path: &Path) -> Result<(), OpenError> {
 /// # Errors
 /// There are none, or they are too damaged to be read.
 pub fn read_through_weights(path: &Path) -> Result<(), OpenError> {
-    SandboxQuery::Weights.ask(path)
+    ask(path, &Question::Weights)
+}
+
+/// Makes a view of a run in a child; returns its content if that is not written to a file.
+///
+/// # Errors
+/// [`ExportRequest::run`]'s, or the file is too damaged to be read.
+pub fn export(path: &Path, request: ExportRequest) -> Result<Vec<u8>, OpenError> {
+    ask(path, &Question::Export(request))
 }
 
 /// Reads the header and state of a run file in a child.
@@ -280,36 +280,47 @@ pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
 ///
 /// # Errors
 /// The other process no longer listens.
-pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
+pub fn serve(path: &Path, only_details: bool, answers: bool) -> Result<ExitCode, Failure> {
+    if answers {
+        return exit_code_of(answer(path));
+    }
     limit(is_guarded().then_some((size(path), 1)));
-    if let Some(word) = answer {
-        let named = SandboxQuery::ALL.into_iter().find(|it| it.word() == word);
-        let question = named.ok_or_else(|| Failure::Other(format!("unknown question {word}")))?;
-        return exit_code_of(reply(question, path));
-    }
-    if details {
-        return exit_code_of(feed::serve_details(path, io::stdin(), io::stdout()));
-    }
     // The library may be stuck, so only this is certain to end the process.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    exit_code_of(feed::serve(path, io::stdin(), io::stdout(), leave))
+    exit_code_of(feed::serve(
+        path,
+        only_details,
+        io::stdin(),
+        io::stdout(),
+        leave,
+    ))
 }
 
-fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
+/// Answers one question.
+fn answer(path: &Path) -> io::Result<()> {
+    let Some(question) = feed::receive(&mut io::stdin())? else {
+        return Ok(());
+    };
+    let patience = match question {
+        Question::Export(_) => WRITING,
+        _ => 1,
+    };
+    limit(is_guarded().then_some((size(path), patience)));
     let patience = ReadTimeout::new();
     let renew = || patience.renew();
     let words = |error: StoreError| error.to_string();
+    let to = &mut io::stdout();
     match question {
-        SandboxQuery::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
-        SandboxQuery::Run => feed::reply(
-            &store::read_through(path, &renew).map_err(words),
-            io::stdout(),
-        ),
-        SandboxQuery::Weights => {
+        Question::Status => feed::send(to, &RunStatus::read(path).map_err(words)),
+        Question::Run => feed::send(to, &store::read_through(path, &renew).map_err(words)),
+        Question::Weights => {
             let looked = RecordedWeights::look_through(path, &renew);
-            feed::reply(&looked.map_err(words), io::stdout())
+            feed::send(to, &looked.map_err(words))
+        }
+        Question::Export(request) => {
+            feed::send(to, &request.run(path).map_err(|error| error.to_string()))
         }
     }
 }
@@ -319,5 +330,17 @@ fn exit_code_of(result: io::Result<()>) -> Result<ExitCode, Failure> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::Other(format!("standard output: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_when_its_file_has_been_replaced() {
+        if Path::new("/proc/self/exe").exists() {
+            assert_eq!(this_program().get_program(), "/proc/self/exe");
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
 use crate::feed::Feed;
 use crate::text::harmless;
-use crate::tui::keys::KeyMap;
+use crate::tui::keys::{Binding, GROUPS, Group, KeyMap};
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 use crate::view_files::ViewFolder;
 
@@ -57,7 +57,7 @@ pub fn options(
         theme: theme
             .painted(&config.background.colors())
             .painted(&config.colors),
-        keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
+        keys: KeyMap::with(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
         fps,
         mouse: config.mouse,
         notice: match notice(&problems) {
@@ -86,13 +86,14 @@ pub fn env_variable(name: &str) -> Option<String> {
 /// The actions to which keys can be bound.
 #[must_use]
 pub fn actions() -> Vec<ActionKeys> {
-    let actions = tui::actions().into_iter();
-    let named = |action: tui::ActionNames| ActionKeys {
-        action: action.action.to_owned(),
-        help: action.help.to_owned(),
-        keys: action.keys,
+    let named = |group: &Group, binding: &Binding| ActionKeys {
+        action: binding.name.to_owned(),
+        help: group.help.to_owned(),
+        keys: binding.keys.to_vec(),
     };
-    actions.map(named).collect()
+    let groups = GROUPS.iter();
+    let actions = groups.flat_map(|group| group.bindings.iter().map(|it| named(group, it)));
+    actions.collect()
 }
 
 /// The notice about a configuration that cannot be used as it is.

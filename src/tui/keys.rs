@@ -1,11 +1,9 @@
 //! The key bindings: one table, which also feeds the help, the footer and the configuration.
 
-use std::fmt;
-
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::app::{Action, App, Overlay, Overlays, Screen};
-use crate::key_name::KeyName;
+use crate::key_name::{Held, Key, KeyName};
 
 /// A row of the help: keys that belong together.
 pub struct Group {
@@ -28,27 +26,32 @@ pub struct Binding {
     /// The name in the configuration.
     pub name: &'static str,
     pub action: Action,
-    pub keys: &'static [Key],
+    pub keys: &'static [KeyName],
 }
 
-/// A key, perhaps with Shift or Ctrl. A character already tells whether Shift was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    Char(char),
-    Code(KeyCode),
-    Shift(KeyCode),
-    Ctrl(char),
-    /// Any other combination.
-    Named(KeyName),
+const fn plain(key: Key) -> KeyName {
+    KeyName::plain(key)
 }
 
-use Key::{Char, Code, Shift};
+const fn char(c: char) -> KeyName {
+    plain(Key::Char(c))
+}
 
-const fn bind(name: &'static str, action: Action, keys: &'static [Key]) -> Binding {
+const fn shift(key: Key) -> KeyName {
+    KeyName::new(
+        key,
+        Held {
+            shift: true,
+            ..Held::NONE
+        },
+    )
+}
+
+const fn bind(name: &'static str, action: Action, keys: &'static [KeyName]) -> Binding {
     Binding { name, action, keys }
 }
 
-const fn screen(screen: Screen, name: &'static str, keys: &'static [Key]) -> Binding {
+const fn screen(screen: Screen, name: &'static str, keys: &'static [KeyName]) -> Binding {
     bind(name, Action::Screen(screen), keys)
 }
 
@@ -58,25 +61,25 @@ pub const GROUPS: &[Group] = &[
         help: "go to a screen",
         footer: "screen",
         bindings: &[
-            screen(Screen::Overview, "overview", &[Char('1')]),
-            screen(Screen::Decomposition, "decomposition", &[Char('2')]),
-            screen(Screen::Oscillation, "oscillation", &[Char('3')]),
-            screen(Screen::Synchronisation, "synchronisation", &[Char('4')]),
-            screen(Screen::Classes, "classes", &[Char('5')]),
-            screen(Screen::Distribution, "distribution", &[Char('6')]),
-            screen(Screen::HeldOut, "held-out", &[Char('7')]),
-            screen(Screen::Run, "run", &[Char('8')]),
+            screen(Screen::Overview, "overview", &[char('1')]),
+            screen(Screen::Decomposition, "decomposition", &[char('2')]),
+            screen(Screen::Oscillation, "oscillation", &[char('3')]),
+            screen(Screen::Synchronisation, "synchronisation", &[char('4')]),
+            screen(Screen::Classes, "classes", &[char('5')]),
+            screen(Screen::Distribution, "distribution", &[char('6')]),
+            screen(Screen::HeldOut, "held-out", &[char('7')]),
+            screen(Screen::Run, "run", &[char('8')]),
         ],
     },
     Group {
         help: "next screen, previous screen",
         footer: "",
         bindings: &[
-            bind("next-screen", Action::NextScreen, &[Code(KeyCode::Tab)]),
+            bind("next-screen", Action::NextScreen, &[plain(Key::Tab)]),
             bind(
                 "previous-screen",
                 Action::PreviousScreen,
-                &[Code(KeyCode::BackTab)],
+                &[shift(Key::Tab)],
             ),
         ],
     },
@@ -87,29 +90,25 @@ pub const GROUPS: &[Group] = &[
             bind(
                 "select-up",
                 Action::Select(-1),
-                &[Code(KeyCode::Up), Char('k')],
+                &[plain(Key::Up), char('k')],
             ),
             bind(
                 "select-down",
                 Action::Select(1),
-                &[Code(KeyCode::Down), Char('j')],
+                &[plain(Key::Down), char('j')],
             ),
-            bind(
-                "select-page-up",
-                Action::Select(-10),
-                &[Code(KeyCode::PageUp)],
-            ),
+            bind("select-page-up", Action::Select(-10), &[plain(Key::PageUp)]),
             bind(
                 "select-page-down",
                 Action::Select(10),
-                &[Code(KeyCode::PageDown)],
+                &[plain(Key::PageDown)],
             ),
         ],
     },
     Group {
         help: "open the selected layer, unit or parameter",
         footer: "open",
-        bindings: &[bind("into", Action::Enter, &[Code(KeyCode::Enter)])],
+        bindings: &[bind("into", Action::Enter, &[plain(Key::Enter)])],
     },
     Group {
         help: "go back",
@@ -117,7 +116,7 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind(
             "back",
             Action::Back,
-            &[Code(KeyCode::Esc), Code(KeyCode::Backspace)],
+            &[plain(Key::Esc), plain(Key::Backspace)],
         )],
     },
     Group {
@@ -127,12 +126,12 @@ pub const GROUPS: &[Group] = &[
             bind(
                 "step-back",
                 Action::Move(-1),
-                &[Code(KeyCode::Left), Char('h')],
+                &[plain(Key::Left), char('h')],
             ),
             bind(
                 "step-forward",
                 Action::Move(1),
-                &[Code(KeyCode::Right), Char('l')],
+                &[plain(Key::Right), char('l')],
             ),
         ],
     },
@@ -143,19 +142,19 @@ pub const GROUPS: &[Group] = &[
             bind(
                 "ten-steps-back",
                 Action::Move(-10),
-                &[Shift(KeyCode::Left), Char('H')],
+                &[shift(Key::Left), char('H')],
             ),
             bind(
                 "ten-steps-forward",
                 Action::Move(10),
-                &[Shift(KeyCode::Right), Char('L')],
+                &[shift(Key::Right), char('L')],
             ),
         ],
     },
     Group {
         help: "go to the first step",
         footer: "",
-        bindings: &[bind("first-step", Action::Home, &[Code(KeyCode::Home)])],
+        bindings: &[bind("first-step", Action::Home, &[plain(Key::Home)])],
     },
     Group {
         help: "go to the newest step and follow the run",
@@ -163,123 +162,119 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind(
             "follow",
             Action::Follow,
-            &[Code(KeyCode::End), Char('G')],
+            &[plain(Key::End), char('G')],
         )],
     },
     Group {
         help: "previous event, next event",
         footer: "event",
         bindings: &[
-            bind("previous-event", Action::PreviousEvent, &[Char('[')]),
-            bind("next-event", Action::NextEvent, &[Char(']')]),
+            bind("previous-event", Action::PreviousEvent, &[char('[')]),
+            bind("next-event", Action::NextEvent, &[char(']')]),
         ],
     },
     Group {
         help: "list events, warnings and bookmarks",
         footer: "",
-        bindings: &[bind("events", Action::Events, &[Char('v')])],
+        bindings: &[bind("events", Action::Events, &[char('v')])],
     },
     Group {
         help: "moments of learning by class: next, previous",
         footer: "",
         bindings: &[
-            bind("next-class", Action::NextClass, &[Char('n')]),
-            bind("previous-class", Action::PreviousClass, &[Char('N')]),
+            bind("next-class", Action::NextClass, &[char('n')]),
+            bind("previous-class", Action::PreviousClass, &[char('N')]),
         ],
     },
     Group {
         help: "set or remove a bookmark at the cursor",
         footer: "",
-        bindings: &[bind("bookmark", Action::Bookmark, &[Char('m')])],
+        bindings: &[bind("bookmark", Action::Bookmark, &[char('m')])],
     },
     Group {
         help: "zoom in or out around the cursor; show the whole run",
         footer: "zoom",
         bindings: &[
-            bind("zoom-in", Action::ZoomIn, &[Char('+'), Char('=')]),
-            bind("zoom-out", Action::ZoomOut, &[Char('-')]),
-            bind("zoom-all", Action::ZoomAll, &[Char('0')]),
+            bind("zoom-in", Action::ZoomIn, &[char('+'), char('=')]),
+            bind("zoom-out", Action::ZoomOut, &[char('-')]),
+            bind("zoom-all", Action::ZoomAll, &[char('0')]),
         ],
     },
     Group {
         help: "freeze the view; in a replay: play or pause",
         footer: "freeze",
-        bindings: &[bind("freeze", Action::Freeze, &[Char(' ')])],
+        bindings: &[bind("freeze", Action::Freeze, &[char(' ')])],
     },
     Group {
         help: "replay slower, faster",
         footer: "speed",
         bindings: &[
-            bind("slower", Action::Slower, &[Char('<')]),
-            bind("faster", Action::Faster, &[Char('>')]),
+            bind("slower", Action::Slower, &[char('<')]),
+            bind("faster", Action::Faster, &[char('>')]),
         ],
     },
     Group {
         help: "logarithmic or linear charts",
         footer: "scale",
-        bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
+        bindings: &[bind("scale", Action::ToggleScale, &[char('g')])],
     },
     Group {
         help: "enlarge a chart, then the next; show all again",
         footer: "chart",
-        bindings: &[bind("focus", Action::Focus, &[Char('f')])],
+        bindings: &[bind("focus", Action::Focus, &[char('f')])],
     },
     Group {
         help: "distribution of all layers or of the selected one",
         footer: "",
-        bindings: &[bind("pool", Action::Pool, &[Char('a')])],
+        bindings: &[bind("pool", Action::Pool, &[char('a')])],
     },
     Group {
         help: "sort the list",
         footer: "sort",
-        bindings: &[bind("sort", Action::Sort, &[Char('s')])],
+        bindings: &[bind("sort", Action::Sort, &[char('s')])],
     },
     Group {
         help: "go to the next traced parameter",
         footer: "",
-        bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
+        bindings: &[bind("next-traced", Action::NextTraced, &[char('t')])],
     },
     Group {
         help: "toggle comparison",
         footer: "compare",
-        bindings: &[bind("compare", Action::Compare, &[Char('c')])],
+        bindings: &[bind("compare", Action::Compare, &[char('c')])],
     },
     Group {
         help: "copy table; export table and picture",
         footer: "copy, export",
         bindings: &[
-            bind("copy", Action::Copy, &[Char('y')]),
-            bind("export", Action::Export, &[Char('e')]),
+            bind("copy", Action::Copy, &[char('y')]),
+            bind("export", Action::Export, &[char('e')]),
         ],
     },
     Group {
         help: "filter layers and tensors by name",
         footer: "",
-        bindings: &[bind("filter", Action::Filter, &[Char('/')])],
+        bindings: &[bind("filter", Action::Filter, &[char('/')])],
     },
     Group {
         help: "run a command, or go to a step by its number",
         footer: "",
-        bindings: &[bind("command", Action::Command, &[Char(':')])],
+        bindings: &[bind("command", Action::Command, &[char(':')])],
     },
     Group {
         help: "pause or resume the training",
         footer: "pause",
-        bindings: &[bind("pause-training", Action::PauseTraining, &[Char('p')])],
+        bindings: &[bind("pause-training", Action::PauseTraining, &[char('p')])],
     },
     Group {
         help: "this help",
         footer: "help",
-        bindings: &[bind(
-            "help",
-            Action::Help,
-            &[Char('?'), Code(KeyCode::F(1))],
-        )],
+        bindings: &[bind("help", Action::Help, &[char('?'), plain(Key::F(1))])],
     },
     Group {
         help: "quit; asks first during training",
         footer: "quit",
-        bindings: &[bind("quit", Action::Quit, &[Char('q')])],
+        bindings: &[bind("quit", Action::Quit, &[char('q')])],
     },
 ];
 
@@ -287,7 +282,7 @@ pub const GROUPS: &[Group] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyMap {
     /// The keys of every binding of [`GROUPS`], in order.
-    groups: Vec<Vec<Vec<Key>>>,
+    groups: Vec<Vec<Vec<KeyName>>>,
 }
 
 impl Default for KeyMap {
@@ -300,24 +295,22 @@ impl Default for KeyMap {
 }
 
 impl KeyMap {
-    /// Gives a binding other keys; returns false if no binding has this name.
-    pub fn set(&mut self, name: &str, keys: Vec<Key>) -> bool {
-        let bindings = GROUPS.iter().flat_map(|group| group.bindings);
-        let there = self.groups.iter_mut().flatten();
-        match bindings
-            .zip(there)
-            .find(|(binding, _)| binding.name == name)
-        {
-            Some((_, there)) => {
-                *there = keys;
-                true
+    /// The table with these keys for the named actions.
+    #[must_use]
+    pub fn with<'a>(actions: impl IntoIterator<Item = (&'a str, &'a [KeyName])>) -> Self {
+        let mut map = Self::default();
+        let all = || GROUPS.iter().flat_map(|group| group.bindings);
+        for (action, keys) in actions {
+            let bound = all().zip(map.groups.iter_mut().flatten());
+            for (_, bound) in bound.filter(|(binding, _)| binding.name == action) {
+                *bound = keys.to_vec();
             }
-            None => false,
         }
+        map
     }
 
     fn lookup(&self, key: KeyEvent) -> Option<Action> {
-        let pressed = Key::of_event(key)?;
+        let pressed = key_name(key)?;
         let bindings = GROUPS.iter().flat_map(|group| group.bindings);
         let keys = self.groups.iter().flatten();
         let found = bindings.zip(keys).find(|(_, keys)| keys.contains(&pressed));
@@ -330,18 +323,21 @@ impl KeyMap {
         let all = &self.groups[group];
         let slots = all.iter().map(Vec::len).max().unwrap_or(0);
         let slot = |n: usize| {
-            let keys: Vec<Key> = all.iter().filter_map(|keys| keys.get(n)).copied().collect();
-            let shifted = keys.len() > 1 && keys.iter().all(|key| matches!(key, Shift(_)));
-            let plain = |key: &Key| match *key {
-                Shift(code) if shifted => Code(code).text(ascii),
-                key => key.text(ascii),
+            let keys: Vec<KeyName> = all.iter().filter_map(|keys| keys.get(n)).copied().collect();
+            let shifted = keys.len() > 1
+                && keys
+                    .iter()
+                    .all(|key| key.held().shift && *key == shift(key.key()));
+            let text = |key: &KeyName| {
+                let key = if shifted { plain(key.key()) } else { *key };
+                text(key, ascii)
             };
             let texts: Vec<String> = match keys.as_slice() {
                 [first, .., last] if keys.len() > 4 => {
                     let between = if ascii { "..." } else { "…" };
-                    vec![plain(first), between.to_owned(), plain(last)]
+                    vec![text(first), between.to_owned(), text(last)]
                 }
-                keys => keys.iter().map(plain).collect(),
+                keys => keys.iter().map(text).collect(),
             };
             let shift = if shifted { "Shift " } else { "" };
             format!("{shift}{}", texts.join(" "))
@@ -357,37 +353,59 @@ impl KeyMap {
     }
 }
 
-impl Key {
-    fn text(self, ascii: bool) -> String {
-        match self {
-            Char(' ') => "Space".to_owned(),
-            Char(c) => c.to_string(),
-            Self::Ctrl(c) => format!("Ctrl-{c}"),
-            Self::Named(name) => name.to_string(),
-            Shift(code) => format!("Shift {}", Code(code).text(ascii)),
-            Code(code) => match (code, ascii) {
-                (KeyCode::Left, false) => "←".to_owned(),
-                (KeyCode::Right, false) => "→".to_owned(),
-                (KeyCode::Up, false) => "↑".to_owned(),
-                (KeyCode::Down, false) => "↓".to_owned(),
-                (KeyCode::Left, true) => "left".to_owned(),
-                (KeyCode::Right, true) => "right".to_owned(),
-                (KeyCode::Up, true) => "up".to_owned(),
-                (KeyCode::Down, true) => "down".to_owned(),
-                (KeyCode::PageUp, _) => "PgUp".to_owned(),
-                (KeyCode::PageDown, _) => "PgDn".to_owned(),
-                (KeyCode::BackTab, _) => "Shift-Tab".to_owned(),
-                (KeyCode::F(n), _) => format!("F{n}"),
-                (code, _) => format!("{code:?}"),
-            },
-        }
+/// A key as the help and the footer show it.
+fn text(key: KeyName, ascii: bool) -> String {
+    if key == shift(Key::Tab) || (key != plain(key.key()) && key != shift(key.key())) {
+        return key.to_string();
+    }
+    let name = match (key.key(), ascii) {
+        (Key::Left, false) => "←".to_owned(),
+        (Key::Right, false) => "→".to_owned(),
+        (Key::Up, false) => "↑".to_owned(),
+        (Key::Down, false) => "↓".to_owned(),
+        (Key::Left, true) => "left".to_owned(),
+        (Key::Right, true) => "right".to_owned(),
+        (Key::Up, true) => "up".to_owned(),
+        (Key::Down, true) => "down".to_owned(),
+        (Key::PageUp, _) => "PgUp".to_owned(),
+        (Key::PageDown, _) => "PgDn".to_owned(),
+        (key, _) => plain(key).to_string(),
+    };
+    if key.held().shift {
+        format!("Shift {name}")
+    } else {
+        name
     }
 }
 
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text(false))
-    }
+/// The name of a pressed key; `None` if it has none.
+fn key_name(event: KeyEvent) -> Option<KeyName> {
+    let key = match event.code {
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::F(n) => Key::F(n),
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Tab | KeyCode::BackTab => Key::Tab,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
+        KeyCode::Insert => Key::Insert,
+        _ => return None,
+    };
+    let with = |modifier| event.modifiers.contains(modifier);
+    let held = Held {
+        ctrl: with(KeyModifiers::CONTROL),
+        alt: with(KeyModifiers::ALT),
+        shift: with(KeyModifiers::SHIFT) || event.code == KeyCode::BackTab,
+    };
+    Some(KeyName::new(key, held))
 }
 
 /// A request from a key to the draw loop.
@@ -496,10 +514,13 @@ mod tests {
     #[test]
     fn keys_and_names_in_the_table_are_unique() {
         let bindings = || GROUPS.iter().flat_map(|group| group.bindings);
-        let keys: Vec<Key> = bindings().flat_map(|b| b.keys).copied().collect();
+        let keys: Vec<KeyName> = bindings().flat_map(|b| b.keys).copied().collect();
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{key}");
+            assert_eq!(key.to_string().parse(), Ok(*key));
         }
+        let table = bindings().map(|b| (b.name, b.keys));
+        assert_eq!(KeyMap::with(table), KeyMap::default());
         let names: Vec<&str> = bindings().map(|b| b.name).collect();
         for (i, name) in names.iter().enumerate() {
             assert!(!names[..i].contains(name), "{name}");
@@ -518,7 +539,7 @@ mod tests {
 
     #[test]
     fn labels_name_the_bound_keys() {
-        let mut keys = KeyMap::default();
+        let keys = KeyMap::default();
         let at = |name: &str| {
             let has = |group: &&Group| group.bindings.iter().any(|b| b.name == name);
             let found = GROUPS.iter().find(has).unwrap();
@@ -532,8 +553,8 @@ mod tests {
         assert_eq!(keys.label(at("ten-steps-back"), false), "Shift ← →  H L");
         assert_eq!(keys.label(at("overview"), false), "1 … 8");
         assert_eq!(keys.short_label(at("zoom-in"), false), "+ - 0");
-        assert!(keys.set("freeze", vec![Key::Ctrl('f')]));
-        assert!(!keys.set("fly", Vec::new()));
+        let ctrl_f: KeyName = "Ctrl-f".parse().unwrap();
+        let keys = KeyMap::with([("freeze", &[ctrl_f][..]), ("fly", &[])]);
         assert_eq!(keys.label(at("freeze"), false), "Ctrl-f");
         let key = press(KeyCode::Char('f'), KeyModifiers::CONTROL);
         assert_eq!(
@@ -589,5 +610,37 @@ mod tests {
             request(interrupt, Some(Overlay::AskQuit)),
             act(Action::StopAndQuit)
         );
+    }
+
+    #[test]
+    fn a_pressed_key_is_the_named_one() {
+        let control = KeyModifiers::CONTROL;
+        for (name, code, modifiers) in [
+            ("g", KeyCode::Char('g'), KeyModifiers::NONE),
+            ("G", KeyCode::Char('G'), KeyModifiers::SHIFT),
+            ("Ctrl-f", KeyCode::Char('f'), control),
+            ("Ctrl-Left", KeyCode::Left, control),
+            (
+                "Ctrl-Shift-Left",
+                KeyCode::Left,
+                control | KeyModifiers::SHIFT,
+            ),
+            ("Alt-x", KeyCode::Char('x'), KeyModifiers::ALT),
+            ("Shift-F5", KeyCode::F(5), KeyModifiers::SHIFT),
+            ("Shift-Tab", KeyCode::BackTab, KeyModifiers::SHIFT),
+            ("Shift-Tab", KeyCode::BackTab, KeyModifiers::NONE),
+            ("Space", KeyCode::Char(' '), KeyModifiers::NONE),
+        ] {
+            let parsed: KeyName = name.parse().unwrap();
+            let others = GROUPS.iter().flat_map(|group| group.bindings);
+            let others = others.map(|other| (other.name, &[][..]));
+            let keys = KeyMap::with(others.chain([("freeze", &[parsed][..])]));
+            let event = KeyEvent::new(code, modifiers);
+            let found = pressed(&keys, event, None, false);
+            assert_eq!(found, Some(Request::Act(Action::Freeze)), "{name}");
+        }
+        // With Alt it is another key.
+        let event = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT);
+        assert_eq!(pressed(&KeyMap::default(), event, None, false), None);
     }
 }

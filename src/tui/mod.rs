@@ -10,7 +10,6 @@ mod decode;
 pub mod frame;
 mod input;
 mod job;
-mod key_names;
 pub mod keys;
 mod mouse;
 mod outside;
@@ -25,7 +24,6 @@ mod wait;
 pub mod widget;
 
 pub use job::{in_background, keep_running_in_background};
-pub use key_names::{ActionNames, actions};
 pub use outside::{Outcome, Outside};
 pub use paint::{Background, Paint};
 pub use run::{Exit, Feeds, ScreenOptions, run};

@@ -8,20 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Outcome, SMALL, Training, lcascope, patiently, train, train_command};
+use crate::common::{Outcome, SMALL, Training, folder, lcascope, patiently, train, train_command};
 use lcascope::record::Status;
 use lcascope::store::{RunReader, RunState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use tempfile::TempDir;
 
 /// The steps of a run that ends only when told to.
 const ENDLESS: &str = "100000000";
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 /// Runs a command on a file.
 fn about(command: &str, file: &Path) -> Outcome {

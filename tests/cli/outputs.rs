@@ -12,16 +12,11 @@ use std::time::{Duration, Instant};
 
 use crate::common::kills::killed_everywhere;
 use crate::common::skip::skipped;
-use crate::common::{Outcome, RunFile, lcascope, open_rw, train, train_command};
+use crate::common::{Outcome, RunFile, folder, lcascope, open_rw, train, train_command};
 use crate::synthetic::Shape;
 use lcascope::record::{RunEnd, Status};
 use lcascope::store::{NewFile, RunReader, RunWriter, StoreError, WriteOptions};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 fn small() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs/small.h5")

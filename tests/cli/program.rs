@@ -6,15 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::{
-    Outcome, RunFile, SMALL, Training, lcascope, open_rw, patiently, train, train_command,
+    Outcome, RunFile, SMALL, Training, folder, lcascope, open_rw, patiently, train, train_command,
 };
 use lcascope::record::Status;
 use lcascope::store::{RunReader, RunState};
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 /// Runs the program in `folder`.
 fn run(folder: &Path, args: &[&str]) -> Outcome {
@@ -58,6 +53,7 @@ fn help_and_version_are_printed() {
         "resume",
         "experiment",
         "completions",
+        "man",
     ] {
         assert!(help.stdout.contains(command), "{command}");
     }
@@ -128,6 +124,24 @@ fn completions_are_printed_for_every_shell() {
         assert!(outcome.stdout.contains("learning-rate"), "{shell}");
     }
     run(folder.path(), &["completions", "tcsh"]).fails(2, &["tcsh", "bash"]);
+}
+
+#[test]
+fn manual_pages_are_printed_for_the_program_and_its_commands() {
+    let folder = folder();
+    for (args, title, needle) in [
+        (&["man"][..], ".TH lcascope 1", "lcascope\\-train(1)"),
+        (&["man", "train"], ".TH lcascope-train 1", "learning\\-rate"),
+        (&["man", "export"], ".TH lcascope-export 1", "\\-\\-view"),
+    ] {
+        let outcome = run(folder.path(), args);
+        assert_eq!(outcome.code, Some(0));
+        assert!(outcome.stdout.contains(title), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains(needle), "{}", outcome.stdout);
+    }
+    for hidden in ["reader", "trian"] {
+        run(folder.path(), &["man", hidden]).fails(2, &[hidden, "train"]);
+    }
 }
 
 // ---- usage errors ----
@@ -1154,7 +1168,7 @@ fn a_small_training_set_makes_a_small_mini_batch() {
 
 #[test]
 fn a_pipe_is_refused_without_waiting() {
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
     let pipe = folder.path().join("run.h5");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());

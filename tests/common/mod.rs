@@ -17,9 +17,14 @@ use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenUnicod
 use hdf5::{Dataset, Group, OpenMode};
 use lcascope::record::StepSummary;
 use lcascope::store::{RunReader, RunState};
+use tempfile::TempDir;
 
 /// Flags of a small run, without `--steps` or `--epochs`.
 pub const SMALL: &[&str] = &["--quiet", "--train-size", "600", "--test-size", "100"];
+
+/// A network of two layers.
+pub const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
+                        [[layer]]\nkind = 'linear'\nunits = 10\n";
 
 /// The wait for something that must happen, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,6 +56,25 @@ pub fn train(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
     let outcome = Outcome::of(command);
     assert_eq!(outcome.code, Some(0), "{flags:?}: {}", outcome.stderr);
     path
+}
+
+/// Trains the network [`TINY`] as the flags say; returns `whole.h5`, to be damaged.
+pub fn train_tiny(folder: &Path, flags: &[&str]) -> PathBuf {
+    std::fs::write(folder.join("tiny.toml"), TINY).unwrap();
+    let flags = [&["tiny.toml", "--trace=8"], flags].concat();
+    train(folder, "whole.h5", &flags)
+}
+
+/// The program as a process that reads a file for others.
+pub fn reader(path: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    command.arg("reader").args(flags).arg("--").arg(path);
+    command
+}
+
+/// A temporary folder.
+pub fn folder() -> TempDir {
+    TempDir::new().unwrap()
 }
 
 /// Whether a dataset may differ: it depends on the clock or the process, or exists only in runs that were stopped.

@@ -14,28 +14,21 @@
 
 use std::collections::BTreeMap;
 
+use crate::case::{Case, Numbers};
+use crate::evaluate;
 use lcascope::data::{self, DataSource, Examples};
-use lcascope::engine::candle::{CandleEngine, Precision};
-use lcascope::engine::cpu::CpuEngine;
+use lcascope::engine::candle::Precision;
 use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal, preset};
 use proptest::prelude::*;
+
+const BOTH: [Precision; 2] = [Precision::Single, Precision::Double];
 
 const PARTS: [Subset; 3] = [Subset::Train, Subset::Test, Subset::Validation];
 
 // ---- networks and data ----
 
-/// Reproducible numbers.
-struct Numbers(u64);
-
 impl Numbers {
-    fn next(&mut self) -> u64 {
-        // Knuth's MMIX constants; the high bits are good enough here.
-        self.0 = (self.0.wrapping_mul(6_364_136_223_846_793_005))
-            .wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
     fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
@@ -73,16 +66,6 @@ fn network(layers: &str, features: usize) -> Network {
     Network::build(&spec, [features, 1, 1], classes).unwrap()
 }
 
-/// A test case: a network, data and parameters for it, and a mini-batch.
-#[derive(Clone, Debug)]
-struct Case {
-    network: Network,
-    data: RunData,
-    params: Vec<f32>,
-    rows: Vec<u32>,
-    slice_size: usize,
-}
-
 struct Sizes {
     /// The number of training, test and validation examples.
     examples: [usize; 3],
@@ -95,7 +78,7 @@ struct Sizes {
 }
 
 impl Case {
-    fn new(network: Network, sizes: &Sizes, seed: u64) -> Self {
+    fn on_grid(network: Network, sizes: &Sizes, seed: u64) -> Self {
         let mut numbers = Numbers(seed);
         let (features, classes) = (network.features(), network.classes);
         let mut examples = |n: usize| {
@@ -123,47 +106,6 @@ impl Case {
             network,
         }
     }
-
-    fn cpu(&self, threads: usize, by_class: bool) -> CpuEngine {
-        CpuEngine::new(
-            &self.network,
-            self.data.clone(),
-            self.slice_size,
-            threads,
-            by_class,
-        )
-    }
-
-    fn candle(&self, device: Device, precision: Precision, by_class: bool) -> CandleEngine {
-        let (network, data) = (&self.network, &self.data);
-        CandleEngine::new(network, data, self.slice_size, device, precision, by_class).unwrap()
-    }
-
-    fn oracle(&self, by_class: bool) -> CandleEngine {
-        self.candle(Device::Cpu, Precision::Double, by_class)
-    }
-
-    /// All engines to be tested.
-    fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
-        let mut engines: Vec<Box<dyn GradientEngine>> = vec![Box::new(self.cpu(2, by_class))];
-        for device in crate::devices::devices() {
-            for precision in [Precision::Single, Precision::Double] {
-                engines.push(Box::new(self.candle(device, precision, by_class)));
-            }
-        }
-        engines
-    }
-}
-
-fn evaluate(
-    engine: &mut dyn GradientEngine,
-    part: Subset,
-    params: &[f32],
-    want: Want,
-) -> Evaluation {
-    let mut out = Evaluation::default();
-    engine.evaluate(part, params, want, &mut out).unwrap();
-    out
 }
 
 fn evaluate_batch(engine: &mut dyn GradientEngine, params: &[f32], rows: &[u32]) -> Evaluation {
@@ -292,7 +234,7 @@ proptest! {
         seed: u64,
     ) {
         let sizes = Sizes { examples: examples.into(), drawn_from, slice_size, grid: 4, missing };
-        let case = Case::new(network(&layers, features), &sizes, seed);
+        let case = Case::on_grid(network(&layers, features), &sizes, seed);
         let mut oracle = case.oracle(by_class);
         // A mini-batch is a data set of its own. The second of two is smaller.
         let batches = [&case.rows[..], &case.rows[..1]].map(|rows| {
@@ -301,7 +243,7 @@ proptest! {
             let mut oracle = Case { data, ..case.clone() }.oracle(false);
             (rows, evaluate(&mut oracle, Subset::Train, &case.params, Want::Gradient))
         });
-        for engine in &mut case.engines(by_class) {
+        for engine in &mut case.engines(by_class, &BOTH) {
             let name = engine.describe();
             for part in PARTS {
                 let want = if by_class && part == Subset::Train { Want::ClassGradient } else { Want::Gradient };
@@ -386,9 +328,9 @@ fn gradients_agree_with_finite_differences() {
             grid: 1 << 20,
             missing: Some(1),
         };
-        let case = Case::new(network(layers, 5), &sizes, seed);
+        let case = Case::on_grid(network(layers, 5), &sizes, seed);
         let slopes = Slopes::new(&case);
-        for engine in &mut case.engines(true) {
+        for engine in &mut case.engines(true, &BOTH) {
             let name = engine.describe();
             let want = Want::ClassGradient;
             let got = evaluate(&mut **engine, Subset::Train, &case.params, want);
@@ -580,11 +522,11 @@ fn nan_parameters_make_the_loss_nan() {
         grid: 4,
         missing: None,
     };
-    let case = Case::new(network("r 4 r 3 r", 3), &sizes, 1);
+    let case = Case::on_grid(network("r 4 r 3 r", 3), &sizes, 1);
     for i in 0..case.params.len() {
         let mut params = case.params.clone();
         params[i] = f32::NAN;
-        for engine in &mut case.engines(true) {
+        for engine in &mut case.engines(true, &BOTH) {
             let name = engine.describe();
             for part in PARTS {
                 let loss = evaluate(&mut **engine, part, &params, Want::Gradient).loss;
@@ -610,10 +552,10 @@ fn relu_has_slope_0_at_0() {
             grid: 4,
             missing: None,
         };
-        let mut case = Case::new(network(layers, 2), &sizes, 1);
+        let mut case = Case::on_grid(network(layers, 2), &sizes, 1);
         let first = case.network.layout.layers[0].range.clone();
         case.params[first.clone()].fill(0.0);
-        for engine in &mut case.engines(false) {
+        for engine in &mut case.engines(false, &BOTH) {
             let what = format!("{layers}, {}", engine.describe());
             let got = evaluate(&mut **engine, Subset::Train, &case.params, Want::Gradient);
             assert_eq!(
@@ -636,8 +578,8 @@ fn a_subset_without_examples_has_no_loss_and_no_gradient() {
         grid: 4,
         missing: None,
     };
-    let case = Case::new(network("3 r 2", 2), &sizes, 1);
-    for engine in &mut case.engines(true) {
+    let case = Case::on_grid(network("3 r 2", 2), &sizes, 1);
+    for engine in &mut case.engines(true, &BOTH) {
         let name = engine.describe();
         let got = evaluate(
             &mut **engine,

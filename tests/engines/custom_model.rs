@@ -7,6 +7,7 @@
     reason = "small counts and chosen numbers"
 )]
 
+use crate::evaluate;
 use lcascope::data::{Batches, Examples};
 use lcascope::engine::candle::candle_core::{self, D, Device as CandleDevice, Tensor};
 use lcascope::engine::candle::{
@@ -104,17 +105,6 @@ fn built_in(by_class: bool) -> CandleEngine {
         by_class,
     )
     .unwrap()
-}
-
-fn evaluate(
-    engine: &mut dyn GradientEngine,
-    part: Subset,
-    params: &[f32],
-    want: Want,
-) -> Evaluation {
-    let mut out = Evaluation::default();
-    engine.evaluate(part, params, want, &mut out).unwrap();
-    out
 }
 
 /// Checks that evaluations agree, except for the order of additions in double precision and one rounding to single.

@@ -21,6 +21,7 @@
     reason = "counts and indices here are small; parameters are f32 by design"
 )]
 
+use crate::sum;
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
@@ -389,10 +390,6 @@ fn widen(values: &[f32]) -> Vec<f64> {
 
 fn counts(values: &[u64]) -> Vec<f64> {
     values.iter().map(|&n| n as f64).collect()
-}
-
-fn sum(values: &[f32]) -> f64 {
-    values.iter().map(|&x| f64::from(x)).sum()
 }
 
 fn tensor_sums(layout: &ParamLayout, theta: &[f32]) -> Vec<f64> {

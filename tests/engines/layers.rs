@@ -10,28 +10,17 @@
     reason = "small counts and chosen numbers"
 )]
 
+use crate::case::{Case, Numbers};
 use lcascope::data::Examples;
-use lcascope::engine::candle::{CandleEngine, Precision};
-use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want, dropout_mask};
+use lcascope::engine::candle::Precision;
+use lcascope::engine::{Evaluation, GradientEngine, RunData, Subset, Want, dropout_mask};
 use lcascope::model::{Conv, Dense, ModelError, Network, NetworkSpec, Norm, Op, Pool, Shape};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 // ---- networks, data and engines ----
 
-/// Reproducible numbers.
-#[derive(Clone)]
-struct Numbers(u64);
-
 impl Numbers {
-    fn next(&mut self) -> u64 {
-        // Knuth's MMIX constants; the high bits are good enough here.
-        self.0 = (self.0.wrapping_mul(6_364_136_223_846_793_005))
-            .wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
     /// A number from `low` to `high`, inclusive.
     fn pick(&mut self, low: usize, high: usize) -> usize {
         low + (self.next() % (high - low + 1) as u64) as usize
@@ -61,18 +50,8 @@ fn network(input: Shape, classes: usize, layers: &[&str]) -> Network {
     build(input, classes, &layers).unwrap_or_else(|error| panic!("{layers:?}: {error}"))
 }
 
-/// A test case: a network, data and parameters for it, and a mini-batch.
-#[derive(Clone, Debug)]
-struct Case {
-    network: Network,
-    data: RunData,
-    params: Vec<f32>,
-    rows: Vec<u32>,
-    slice_size: usize,
-}
-
 impl Case {
-    fn new(
+    fn random(
         network: Network,
         examples: [usize; 3],
         slice_size: usize,
@@ -97,26 +76,6 @@ impl Case {
             network,
             slice_size,
         }
-    }
-
-    fn candle(&self, device: Device, precision: Precision, by_class: bool) -> CandleEngine {
-        let (network, data) = (&self.network, &self.data);
-        CandleEngine::new(network, data, self.slice_size, device, precision, by_class).unwrap()
-    }
-
-    fn oracle(&self, by_class: bool) -> CandleEngine {
-        self.candle(Device::Cpu, Precision::Double, by_class)
-    }
-
-    /// All engines that are compared with the oracle.
-    fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
-        let (network, data) = (&self.network, self.data.clone());
-        let cpu = CpuEngine::new(network, data, self.slice_size, 2, by_class);
-        let mut engines: Vec<Box<dyn GradientEngine>> = vec![Box::new(cpu)];
-        for device in crate::devices::devices() {
-            engines.push(Box::new(self.candle(device, Precision::Single, by_class)));
-        }
-        engines
     }
 
     /// Running averages as a training may have them: variances are positive.
@@ -585,7 +544,7 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
     if narrowest < NARROW {
         return;
     }
-    for engine in &mut case.engines(by_class) {
+    for engine in &mut case.engines(by_class, &[Precision::Single]) {
         let what = format!("{what}, {}", engine.describe());
         for (of, truth) in asks.iter().zip(&truths) {
             let got = ask(&mut **engine, case, &case.params, *of);
@@ -752,7 +711,7 @@ proptest! {
             let (what, network) = random_network(kind, &mut numbers);
             let examples = [numbers.pick(1, 9), numbers.pick(1, 6), numbers.pick(0, 3)];
             let slice_size = numbers.pick(1, 6);
-            let case = Case::new(network, examples, slice_size, &mut numbers);
+            let case = Case::random(network, examples, slice_size, &mut numbers);
             let by_class = numbers.pick(0, 2) == 0;
             check(&format!("{kind:?}: {what}, slices of {slice_size}"), &case, by_class, &mut numbers);
         }
@@ -778,7 +737,7 @@ fn gradients_of(layers: &[&str], image: &[f32], params: &[f32]) -> Vec<(String, 
         slice_size: 1,
         network,
     };
-    let mut engines = case.engines(false);
+    let mut engines = case.engines(false, &[Precision::Single]);
     engines.push(Box::new(case.oracle(false)));
     let gradient = |engine: &mut Box<dyn GradientEngine>| {
         let what = Ask::Part(Subset::Train, Want::Gradient);

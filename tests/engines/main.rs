@@ -4,6 +4,7 @@
 mod common;
 
 mod agreement;
+mod case;
 mod custom_model;
 mod devices;
 mod golden;
@@ -11,3 +12,21 @@ mod layers;
 mod optimizers;
 mod presets;
 mod training;
+
+use lcascope::engine::{Evaluation, GradientEngine, Subset, Want};
+
+/// An engine's evaluation.
+fn evaluate(
+    engine: &mut dyn GradientEngine,
+    part: Subset,
+    params: &[f32],
+    want: Want,
+) -> Evaluation {
+    let mut out = Evaluation::default();
+    engine.evaluate(part, params, want, &mut out).unwrap();
+    out
+}
+
+fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x)).sum()
+}

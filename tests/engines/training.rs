@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::sum;
 use crossbeam_channel::unbounded;
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
 use lcascope::engine::cpu::CpuEngine;
@@ -381,10 +382,6 @@ fn every_step_closes() {
         before = &record.after;
     }
     assert!(segments.iter().any(|&s| s != segments[0]), "{segments:?}");
-}
-
-fn sum(values: &[f32]) -> f64 {
-    values.iter().map(|&x| f64::from(x)).sum()
 }
 
 #[test]

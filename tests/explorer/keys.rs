@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::Training;
 use crate::common::terminal::{Terminal, has_tmux};
-use crossterm::event::KeyCode;
 use lcascope::app::Screen;
-use lcascope::tui::keys::{Binding, GROUPS, Key};
+use lcascope::key_name::{Key, KeyName};
+use lcascope::tui::keys::{Binding, GROUPS};
 
 /// Wide enough for the short names of the other tabs, so that the long name shows which screen is open.
 const SIZE: (u16, u16) = (100, 30);
@@ -42,23 +42,20 @@ struct Explorer {
 }
 
 /// The name of a key in tmux.
-fn tmux_name(key: Key) -> String {
-    let code = |code: KeyCode| match code {
-        KeyCode::PageUp => "PPage".to_owned(),
-        KeyCode::PageDown => "NPage".to_owned(),
-        KeyCode::BackTab => "BTab".to_owned(),
-        KeyCode::Esc => "Escape".to_owned(),
-        KeyCode::Backspace => "BSpace".to_owned(),
-        KeyCode::F(n) => format!("F{n}"),
-        other => format!("{other:?}"),
+fn tmux_name(key: KeyName) -> String {
+    let held = key.held();
+    let name = match key.key() {
+        Key::PageUp => "PPage".to_owned(),
+        Key::PageDown => "NPage".to_owned(),
+        Key::Tab if held.shift => return "BTab".to_owned(),
+        Key::Esc => "Escape".to_owned(),
+        Key::Backspace => "BSpace".to_owned(),
+        key => KeyName::plain(key).to_string(),
     };
-    match key {
-        Key::Char(' ') => "Space".to_owned(),
-        Key::Char(c) => c.to_string(),
-        Key::Code(key) => code(key),
-        Key::Shift(key) => format!("S-{}", code(key)),
-        Key::Ctrl(c) => format!("C-{c}"),
-        Key::Named(name) => panic!("{name}: say what tmux calls it"),
+    match (held.ctrl, held.alt, held.shift) {
+        (false, false, false) => name,
+        (false, false, true) => format!("S-{name}"),
+        _ => panic!("{key}: say what tmux calls it"),
     }
 }
 

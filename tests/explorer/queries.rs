@@ -331,12 +331,7 @@ fn missing_data_are_reported() {
         (Topic::Parameter { index: 812 }, "parameter 812"),
         (Topic::Parameter { index: u64::MAX }, "parameter"),
     ] {
-        let query = Query {
-            topic,
-            part: StepScope::Window,
-            steps: 0..48,
-            columns: 10,
-        };
+        let query = Query::about(topic, 0..48, 10);
         match ask(&mut analyst, &reader, &query) {
             Answer::Unknown(why) => assert!(why.contains(what), "{why}"),
             other => panic!("{query:?}: {other:?}"),

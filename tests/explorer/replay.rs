@@ -1,6 +1,7 @@
 //! Compares a run on the screen while it happens with the same run from its file: the screens are identical, on every
 //! level.
 
+use crate::common::reader;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use lcascope::feed::{self, DetailClient, FeedEvent, Origin};
 use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
-use lcascope::query::{Answer, Query, StepScope, Topic};
+use lcascope::query::{Answer, Query, Topic};
 use lcascope::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use lcascope::store::{Recorder, WriteOptions};
 use lcascope::train::{
@@ -197,22 +198,10 @@ impl Seen<'_> {
     }
 }
 
-/// The program as a process that reads a file for others.
-fn reader_of(path: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
-    command.args(["reader", "--details", "--"]).arg(path);
-    command
-}
-
 /// Waits until this many steps are in the file.
 fn wait_for_steps(details: &DetailClient, steps: u64) {
     let began = Instant::now();
-    let query = Query {
-        topic: Topic::Steps { width: 1 },
-        part: StepScope::Window,
-        steps: 0..steps,
-        columns: 1,
-    };
+    let query = Query::about(Topic::Steps { width: 1 }, 0..steps, 1);
     loop {
         details.requests.send(query.clone()).unwrap();
         let FeedEvent::Answer { answer, .. } = details.answers.recv().unwrap() else {
@@ -272,7 +261,7 @@ fn a_replay_shows_what_the_live_run_showed() {
     });
     let file = path.clone();
     let asking = train::inquiries().0;
-    let (details, reader) = feed::details(move || reader_of(&file), asking).unwrap();
+    let (details, reader) = feed::details(move || reader(&file, &["--details"]), asking).unwrap();
     let mut live = Seen {
         header,
         origin: Origin::Live,

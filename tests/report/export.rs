@@ -16,7 +16,9 @@ use std::sync::OnceLock;
 
 use crate::common::{Outcome, RunFile, assert_close, columns, lcascope, sums_by, train};
 use lcascope::export::Format;
-use lcascope::sheet::View;
+use lcascope::sheet::{SheetRequest, View, make_exhibit};
+use lcascope::store::RunReader;
+use lcascope::supervise::Failure;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use tempfile::TempDir;
 
@@ -707,6 +709,22 @@ fn missing_data_say_how_to_record_them() {
         Outcome::of(command).fails(1, &[flag]);
         assert!(!here.join("x.csv").exists());
     }
+}
+
+#[test]
+fn a_table_with_too_many_numbers_is_a_usage_error() {
+    let reader = RunReader::open(run()).unwrap();
+    let request = SheetRequest {
+        view: View::Decomposition,
+        steps: 0..1 << 40,
+        every: 1,
+        layer: None,
+        unit: None,
+        parameter: None,
+    };
+    let refused = make_exhibit(&reader, "run.h5", &request, &|| ()).unwrap_err();
+    assert!(refused.to_string().contains("--every N"), "{refused}");
+    assert_eq!(Failure::from(refused).exit_code(), 2);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{
-    Layout, Outcome, RunFile, Training, assert_close, assert_closes, lcascope, sums_by, train,
-    type_name,
+    Layout, Outcome, RunFile, Training, assert_close, assert_closes, folder, lcascope, sums_by,
+    train, train_tiny, type_name,
 };
 use hdf5::filters::Filter;
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
@@ -28,7 +28,6 @@ use lcascope::data::{DataSource, load};
 use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::record::Status;
 use lcascope::store::RunReader;
-use tempfile::TempDir;
 
 /// The relative error of a number rounded to f32.
 const SINGLE: f64 = 1.0 / (1 << 24) as f64;
@@ -43,10 +42,6 @@ const FULL: &[&str] = &[
     "--record-params=1",
     "--record-weights=3",
 ];
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 // ---- the table ----
 
@@ -1054,11 +1049,7 @@ fn a_kill_at_any_moment_loses_nothing_committed() {
 
 /// A small network's run, to be damaged: 3 steps, 3 tensors' worth of names.
 fn small_run(folder: &Path) -> PathBuf {
-    let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                [[layer]]\nkind = 'linear'\nunits = 10\n";
-    fs::write(folder.join("tiny.toml"), text).unwrap();
-    let flags = ["tiny.toml", "--steps=3", "--trace=8", "--lca-test"];
-    train(folder, "whole.h5", &flags)
+    train_tiny(folder, &["--steps=3", "--lca-test"])
 }
 
 /// Checks that the reader, a feed and `info` all refuse to open `path`.

@@ -8,15 +8,12 @@ use std::process::Command;
 
 use crate::common::skip::skipped;
 use crate::common::{
-    Outcome, RunFile, Training, assert_closes, lcascope, patiently, train, train_command,
+    Outcome, RunFile, TINY, Training, assert_closes, folder, lcascope, patiently, train,
+    train_command,
 };
 use lcascope::record::Status;
 use lcascope::store::{RunReader, RunState};
 use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
 
 fn state(path: &Path) -> RunState {
     RunReader::open(path).unwrap().refresh().unwrap()
@@ -329,10 +326,8 @@ impl Drop for Mount {
 
 /// A small network, so that many steps fit on a small disk.
 fn tiny(folder: &Path) -> PathBuf {
-    let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                [[layer]]\nkind = 'linear'\nunits = 10\n";
     let path = folder.join("tiny.toml");
-    fs::write(&path, text).unwrap();
+    fs::write(&path, TINY).unwrap();
     path
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Outcome, RunFile, lcascope, train};
+use crate::common::{Outcome, RunFile, TINY, folder, lcascope, train, train_tiny};
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
@@ -18,27 +18,16 @@ use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    TempDir::new().unwrap()
-}
-
-const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                    [[layer]]\nkind = 'linear'\nunits = 10\n";
 
 /// A run of a small network with 3 steps: 2 layers, 4 tensors, 3985 parameters.
 fn small_run(folder: &Path) -> PathBuf {
-    fs::write(folder.join("tiny.toml"), TINY).unwrap();
     let flags = [
-        "tiny.toml",
         "--steps=3",
-        "--trace=8",
         "--lca-test",
         "--record-params=1",
         "--record-weights=1",
     ];
-    train(folder, "whole.h5", &flags)
+    train_tiny(folder, &flags)
 }
 
 /// A copy of a run, changed with the HDF5 library.

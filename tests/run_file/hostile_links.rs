@@ -8,12 +8,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{Outcome, lcascope, old_format, train};
+use crate::common::{Outcome, TINY, lcascope, old_format, train};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-
-const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                    [[layer]]\nkind = 'linear'\nunits = 10\n";
 
 /// A secret in a file that is not a run, which must not be shown.
 const SECRET: &str = "precious line\n";

@@ -1,19 +1,20 @@
 //! Runs of many steps: opened quickly from coarse summaries, shown step by step when zoomed in, and with their
 //! parameters one by one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{Outcome, RunFile, assert_close, lcascope, patiently};
+use crate::common::{Outcome, RunFile, assert_close, folder, lcascope, patiently, reader};
 use crate::synthetic::{Shape, Steps};
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, DetailClient, Feed, FeedEvent, Origin};
-use lcascope::query::{Answer, Query, StepScope, Topic};
+use lcascope::query::{Answer, Query, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
+use tempfile::TempDir;
 
 /// Long enough for two levels of the pyramid, and for one spike of the residual at step 50,020.
 const LONG: Shape = Shape {
@@ -39,11 +40,12 @@ fn opened(path: &Path) -> (Feed, feed::FileFeed, App, usize) {
     (feed, thread, app, summaries)
 }
 
-/// A command that reads a file for another process.
-fn reads(path: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(lcascope().get_program());
-    command.arg("reader").args(flags).arg("--").arg(path);
-    command
+/// A synthetic run file, in a folder of its own.
+fn written(shape: Shape) -> (TempDir, PathBuf) {
+    let folder = folder();
+    let path = folder.path().join("run.h5");
+    crate::synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    (folder, path)
 }
 
 /// Lets the screen request finer steps until it has all it wants.
@@ -89,9 +91,7 @@ fn sums_are_those_of_the_steps(app: &App, steps: &[StepSummary]) {
 
 #[test]
 fn a_long_run_opens_from_few_rows_and_zooms_to_single_steps() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("long.h5");
-    crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
+    let (_folder, path) = written(LONG);
     let steps = steps_of(&path);
     let (feed, thread, mut app, summaries) = opened(&path);
     // 1878 rows of 32 steps and four single ones.
@@ -166,13 +166,11 @@ fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
 
 #[test]
 fn the_pyramid_has_rows_of_complete_groups() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.h5");
     let shape = Shape {
         steps: 2100,
         ..LONG
     };
-    crate::synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    let (_folder, path) = written(shape);
     let file = RunFile::open(&path);
     for (width, rows) in [(32, 65), (1024, 2), (32_768, 0)] {
         let at = |name: &str| format!("pyramid/{width}/{name}");
@@ -207,8 +205,6 @@ fn the_pyramid_has_rows_of_complete_groups() {
 
 #[test]
 fn parameters_are_read_one_by_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wide.h5");
     let shape = Shape {
         steps: 75,
         layers: 2,
@@ -216,7 +212,7 @@ fn parameters_are_read_one_by_one() {
         params: true,
         weights: true,
     };
-    crate::synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    let (folder, path) = written(shape);
     let mut steps = Steps::new(&crate::synthetic::header(shape));
     let start = steps.start();
     let records: Vec<_> = (0..75).map(|_| steps.step()).collect();
@@ -278,7 +274,7 @@ fn a_running_training_can_be_zoomed() {
     let mut recorder = Recorder::spawn(&path, &header, WriteOptions::default()).unwrap();
     let file = path.clone();
     let (details, reader) =
-        feed::details(move || reads(&file, &["--details"]), train::inquiries().0).unwrap();
+        feed::details(move || reader(&file, &["--details"]), train::inquiries().0).unwrap();
     let mut app = App::new(Arc::new(header.clone()), Origin::Live);
     let start = steps.start();
     app.event(FeedEvent::Start(start.losses.clone()));
@@ -338,10 +334,8 @@ fn a_running_training_can_be_zoomed() {
 /// `lcascope open` reads in another process, which can be queried even long after the run has ended.
 #[test]
 fn a_reader_process_answers_after_the_end_of_the_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("long.h5");
-    crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
-    let opening = feed::spawn(reads(&path, &[]), &path).unwrap();
+    let (_folder, path) = written(LONG);
+    let opening = feed::spawn(reader(&path, &[]), &path).unwrap();
     let feed = opening.ready.recv().unwrap().unwrap();
     let mut app = App::new(feed.header.clone(), feed.origin);
     // Reads to the end: the process closes the stream of events.
@@ -362,23 +356,16 @@ fn a_reader_process_answers_after_the_end_of_the_run() {
 /// When a reading process dies, one answer is lost, and another process replaces it.
 #[test]
 fn details_survive_the_process_that_reads_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.h5");
     let shape = Shape { steps: 100, ..LONG };
-    crate::synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    let (_folder, path) = written(shape);
     let (file, started) = (path.clone(), AtomicU32::new(0));
     let reader = move || match started.fetch_add(1, Ordering::Relaxed) {
         0 => Command::new("false"),
-        1 => reads(&file.with_extension("gone"), &["--details"]),
-        _ => reads(&file, &["--details"]),
+        1 => reader(&file.with_extension("gone"), &["--details"]),
+        _ => reader(&file, &["--details"]),
     };
     let (details, reader) = feed::details(reader, train::inquiries().0).unwrap();
-    let request = Query {
-        topic: Topic::Steps { width: 4 },
-        part: StepScope::Window,
-        steps: 10..50,
-        columns: 1,
-    };
+    let request = Query::about(Topic::Steps { width: 4 }, 10..50, 1);
     let found = [(); 4].map(|()| {
         details.requests.send(request.clone()).unwrap();
         match details.answers.recv().unwrap() {
@@ -397,13 +384,11 @@ fn details_survive_the_process_that_reads_them() {
 /// `verify` finds a row that does not match its steps.
 #[test]
 fn verify_checks_every_row_of_the_pyramid() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.h5");
     let shape = Shape {
         steps: 2100,
         ..LONG
     };
-    crate::synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    let (folder, path) = written(shape);
     let pyramid = || {
         let checks = verify(&path).unwrap();
         checks

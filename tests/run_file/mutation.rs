@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{lcascope, old_format, train};
+use crate::common::{lcascope, old_format, train_tiny};
 use lcascope::feed::{self, FeedEvent, OpenError};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -26,11 +26,7 @@ const MEMORY_KIB: u64 = 6 << 20;
 
 /// A small network's run of 40 steps with everything recorded.
 fn small_run(folder: &Path) -> PathBuf {
-    let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                [[layer]]\nkind = 'linear'\nunits = 10\n";
-    fs::write(folder.join("tiny.toml"), text).unwrap();
-    let flags = ["tiny.toml", "--steps=40", "--trace=8", "--record-params=8"];
-    train(folder, "whole.h5", &flags)
+    train_tiny(folder, &["--steps=40", "--record-params=8"])
 }
 
 /// Damages a file in one of several ways, one to four times.

@@ -162,7 +162,26 @@ impl Allocator {
             hurt: vec![0; layers],
             histogram: vec![0; layers * HISTOGRAM_BINS],
         };
-        let mut motion = Motion::zeros(layers);
+        let motion = self.count(&mut allocation, &integral.delta, start, end);
+        self.last_delta.copy_from_slice(&integral.delta);
+
+        let held_out = held_out.map(|ends| self.held_out(integral, ends));
+        Allocated {
+            allocation,
+            held_out,
+            motion,
+        }
+    }
+
+    /// Counts over the parameters of each layer, for this step and in the running totals.
+    fn count(
+        &mut self,
+        allocation: &mut Allocation,
+        delta: &[f64],
+        start: &[f32],
+        end: &[f32],
+    ) -> Motion {
+        let mut motion = Motion::zeros(self.layout.layers.len());
         let first = self.totals.steps == 0;
         self.totals.steps += 1;
         for (index, layer) in self.layout.layers.iter().enumerate() {
@@ -173,7 +192,7 @@ impl Allocator {
             let (mut gradient_turns, mut lca_turns) = (0, 0);
             for i in layer.range.clone() {
                 let a = self.lca[i];
-                let delta = integral.delta[i];
+                let delta = delta[i];
                 let gradient = f64::from(start[i]);
                 update_sq += delta * delta;
                 gradient_sq += gradient * gradient;
@@ -216,25 +235,20 @@ impl Allocator {
             motion.gradient_turns[index] = gradient_turns;
             motion.lca_turns[index] = lca_turns;
         }
-        self.last_delta.copy_from_slice(&integral.delta);
+        motion
+    }
 
-        let held_out = held_out.map(|ends| {
-            let sums = LayoutSums::compute(&self.layout, |i| {
-                integral.delta[i] * integral.held_out_gradient[i]
-            });
-            let total: f64 = sums.layer.iter().sum();
-            HeldOutAllocation {
-                total,
-                residual: ends.change() - total,
-                layer: sums.layer,
-                tensor: sums.tensor,
-                unit: sums.unit,
-            }
+    fn held_out(&self, integral: &Integral, ends: EndLosses) -> HeldOutAllocation {
+        let sums = LayoutSums::compute(&self.layout, |i| {
+            integral.delta[i] * integral.held_out_gradient[i]
         });
-        Allocated {
-            allocation,
-            held_out,
-            motion,
+        let total: f64 = sums.layer.iter().sum();
+        HeldOutAllocation {
+            total,
+            residual: ends.change() - total,
+            layer: sums.layer,
+            tensor: sums.tensor,
+            unit: sums.unit,
         }
     }
 }

@@ -35,7 +35,7 @@ pub use straight::StraightLine;
 #[error("{0}")]
 pub struct TrajectoryError(pub String);
 
-/// What is known of the step that led to a point, apart from the weights. NaN is unknown.
+/// Facts about the step that led to a point, apart from the weights. NaN is unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepFacts {
     /// Passes over the training set before the step, as a fraction.

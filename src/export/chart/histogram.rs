@@ -81,15 +81,19 @@ pub fn draw(
     if let Some((value, word)) = mark
         && let Some(at) = along.position(*value)
     {
-        let x = plot.x + at * plot.width;
-        frame
-            .scene
-            .stroke((x, plot.y), (x, plot.bottom()), INK, 1.5);
-        let anchor = if at > 0.5 { Anchor::End } else { Anchor::Start };
-        frame.note((x, plot.y - 3.0), anchor, word);
+        draw_mark(&mut frame, at, word);
     }
     frame.border();
     frame.scene
+}
+
+/// Draws the line of a marked value, at a fraction of the width.
+fn draw_mark(frame: &mut ChartFrame, at: f64, word: &str) {
+    let plot = frame.plot;
+    let x = plot.x + at * plot.width;
+    (frame.scene).stroke((x, plot.y), (x, plot.bottom()), INK, 1.5);
+    let anchor = if at > 0.5 { Anchor::End } else { Anchor::Start };
+    frame.note((x, plot.y - 3.0), anchor, word);
 }
 
 /// Replaces infinite edges by finite ones.

@@ -2,7 +2,7 @@
 
 use super::asked;
 use crate::export::{Axis, Column};
-use crate::query::{Answer, Topic};
+use crate::query::{Answer, Binned, Topic};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars};
 use crate::report::repeats::{Means, real};
@@ -17,7 +17,6 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         return Ok(());
     };
     let header = first.header();
-    let layers = &header.layout.layers;
     let classes = header.classes.len();
     let (mut totals, mut shares, mut cells, mut losses) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -30,26 +29,14 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             .map(|group| group.steps)
             .max()
             .unwrap_or(0);
-        totals.push(
-            binned
-                .groups
-                .iter()
-                .map(|group| group.total)
-                .collect::<Vec<f64>>(),
-        );
+        totals.push(group_totals(&binned));
         let helped = binned
             .groups
             .iter()
             .map(|g| 100.0 * real(g.helped) / real(g.steps));
         shares.push(helped.collect::<Vec<f64>>());
         let binned = asked!(run, Topic::ClassLayers, 1, Binned);
-        cells.push(
-            binned
-                .groups
-                .iter()
-                .map(|group| group.total)
-                .collect::<Vec<f64>>(),
-        );
+        cells.push(group_totals(&binned));
         let mut after = Vec::new();
         for class in 0..classes {
             let topic = Topic::ClassLoss {
@@ -90,9 +77,23 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         page.errors()
     );
     page.figure_and_table("classes", &caption, columns, figure, ROWS)?;
+    by_layer(page, &cells)
+}
+
+fn group_totals(binned: &Binned) -> Vec<f64> {
+    binned.groups.iter().map(|group| group.total).collect()
+}
+
+/// Writes the table of classes and layers. `cells`: LCA, class by class.
+fn by_layer(page: &mut Page, cells: &Means) -> Result<(), ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(());
+    };
+    let header = first.header();
+    let layers = &header.layout.layers;
     let mut columns = vec![Column::text("class", header.classes.clone())];
     for (at, layer) in layers.iter().enumerate() {
-        let of_layer: Vec<usize> = (0..classes)
+        let of_layer: Vec<usize> = (0..header.classes.len())
             .map(|class| class * layers.len() + at)
             .collect();
         let pick = |values: Vec<f64>| -> Vec<f64> {

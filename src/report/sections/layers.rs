@@ -1,10 +1,12 @@
 //! Section on the totals of layers and tensors, with their standard errors over repeats.
 
+use super::asked;
 use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Column};
+use crate::query::Topic;
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars};
-use crate::report::repeats::{Means, column_named, numbers, real};
+use crate::report::repeats::{Means, column_named, real};
 use crate::report::words::{p_value, with_error};
 use crate::sheet::View;
 
@@ -145,13 +147,10 @@ fn tensors(page: &mut Page) -> Result<(), ReportError> {
         return Ok(());
     };
     let tensors = &first.header().layout.tensors;
-    let mut runs = Vec::new();
+    let mut runs: Vec<Vec<f64>> = Vec::new();
     for run in &page.group.runs {
-        let table = run.table(View::Tensors, page.group.steps)?;
-        // A single row after `step` and `steps`.
-        let sum = |tensor| numbers(&table, 2 + tensor).first().copied();
-        let sums = (0..tensors.len()).map(|tensor| sum(tensor).unwrap_or(f64::NAN));
-        runs.push(sums.collect::<Vec<f64>>());
+        let binned = asked!(run, Topic::Tensors, 1, Binned);
+        runs.push(binned.groups.iter().map(|group| group.total).collect());
     }
     let lca = Means::of(&runs);
     let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();

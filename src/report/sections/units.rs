@@ -18,10 +18,33 @@ const POINTS: u32 = 600;
 /// A unit and its totals.
 struct UnitTotals {
     layer: usize,
+    /// The layer's name.
+    name: String,
     index: usize,
     lca: f64,
     helped: f64,
     turns: f64,
+}
+
+fn columns(units: &[&UnitTotals]) -> Vec<Column> {
+    let reals = |value: fn(&UnitTotals) -> f64| units.iter().map(|unit| value(unit)).collect();
+    let names = units.iter().map(|unit| unit.name.clone());
+    let indices = units.iter().map(|unit| unit.index as u64);
+    vec![
+        Column::text("layer", names.collect()),
+        Column::u64("unit", None, indices.collect()),
+        Column::f64("LCA", NATS, reals(|unit| unit.lca)),
+        Column::f64(
+            "steps in which it helped",
+            PERCENT,
+            reals(|unit| unit.helped),
+        ),
+        Column::f64(
+            "turning point of LCA every",
+            Some("steps"),
+            reals(|unit| unit.turns),
+        ),
+    ]
 }
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -36,41 +59,12 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     }
     let mut units = all(first)?;
     units.sort_by(|a, b| a.lca.total_cmp(&b.lca));
-    let layers = &first.header().layout.layers;
-    let name = |unit: &UnitTotals| {
-        layers
-            .get(unit.layer)
-            .map_or("", |layer| &layer.name)
-            .to_owned()
-    };
-    let label = |unit: &UnitTotals| format!("{} {}", name(unit), unit.index);
+    let label = |unit: &UnitTotals| format!("{} {}", unit.name, unit.index);
     let hurt = units.iter().filter(|unit| unit.lca > 0.0).count();
     page.text(format!(
         "{hurt} of {} units hurt overall. A unit’s LCA is the sum over its incoming weights and its bias.",
         units.len()
     ));
-    let columns = |units: &[&UnitTotals]| {
-        let reals = |value: fn(&UnitTotals) -> f64| units.iter().map(|unit| value(unit)).collect();
-        vec![
-            Column::text("layer", units.iter().map(|unit| name(unit)).collect()),
-            Column::u64(
-                "unit",
-                None,
-                units.iter().map(|unit| unit.index as u64).collect(),
-            ),
-            Column::f64("LCA", NATS, reals(|unit| unit.lca)),
-            Column::f64(
-                "steps in which it helped",
-                PERCENT,
-                reals(|unit| unit.helped),
-            ),
-            Column::f64(
-                "turning point of LCA every",
-                Some("steps"),
-                reals(|unit| unit.turns),
-            ),
-        ]
-    };
     let ends = ENDS.min(units.len().div_ceil(2));
     let worst = units.len() - ends.min(units.len() / 2);
     let shown: Vec<&UnitTotals> = units[..ends].iter().chain(&units[worst..]).collect();
@@ -110,7 +104,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 /// Queries the units of all layers.
 fn all(run: &ReportedRun) -> Result<Vec<UnitTotals>, ReportError> {
     let mut units = Vec::new();
-    for layer in 0..run.header().layout.layers.len() {
+    for (layer, named) in run.header().layout.layers.iter().enumerate() {
         let topic = Topic::Units {
             layer: index(layer),
         };
@@ -118,6 +112,7 @@ fn all(run: &ReportedRun) -> Result<Vec<UnitTotals>, ReportError> {
         let groups = binned.groups.iter().enumerate();
         units.extend(groups.map(|(index, group)| UnitTotals {
             layer,
+            name: named.name.clone(),
             index,
             lca: group.total,
             helped: 100.0 * real(group.helped) / real(group.steps),

@@ -13,7 +13,7 @@
 use ratatui::layout::Rect;
 
 use super::cells::{cursor, extents, extents_on, halves};
-use super::spread::{ends, named, spread, titled};
+use super::spread::{draw_sums, ends, named, spread, titled};
 use super::words::{self, sentence};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
@@ -166,6 +166,26 @@ fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
     layers
 }
 
+/// The titles of [`layers`], the longest first. The curves are sums since step `first`, if every step was split.
+fn layer_titles(name: &str, which: &str, first: Option<u64>) -> Vec<String> {
+    if let Some(first) = first {
+        vec![
+            format!("{name}: {which}, summed since step {first}"),
+            format!("{which}, summed since step {first}"),
+            format!("{which} since step {first}"),
+            format!("LCA since step {first}"),
+            format!("LCA since {first}"),
+        ]
+    } else {
+        vec![
+            format!("{name}: {which} in the steps split by class"),
+            format!("{which} in the steps split by class"),
+            "steps split by class".to_owned(),
+            "split steps".to_owned(),
+        ]
+    }
+}
+
 /// Draws the LCA of each layer for the class.
 fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
@@ -186,22 +206,7 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
         all if all > chosen.len() => format!("{} of {all} layers", chosen.len()),
         _ => "LCA by layer".to_owned(),
     };
-    let titles = if every_step {
-        vec![
-            format!("{name}: {which}, summed since step {first}"),
-            format!("{which}, summed since step {first}"),
-            format!("{which} since step {first}"),
-            format!("LCA since step {first}"),
-            format!("LCA since {first}"),
-        ]
-    } else {
-        vec![
-            format!("{name}: {which} in the steps split by class"),
-            format!("{which} in the steps split by class"),
-            "steps split by class".to_owned(),
-            "split steps".to_owned(),
-        ]
-    };
+    let titles = layer_titles(name, &which, every_step.then_some(first));
     let marked = theme.needs_marks(chosen.len());
     let entries: Vec<Entry<'_>> = (chosen.iter().enumerate())
         .map(|(at, &layer)| {
@@ -237,21 +242,9 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
         })
         .collect();
     let domain = Domain::of(ends(&curves).chain([0.0]));
-    let chart = LineChart {
-        theme,
-        series: &series,
-        scale: Scale::Linear,
-        domain,
-        unit: "nats",
-        steps: binned.steps(),
-        cursor: cursor(app, &binned.steps(), dots),
-    };
-    let details = Details {
-        zero_line: true,
-        marks: marked,
-        ..Details::default()
-    };
-    frame.render(chart.with(details), area);
+    let steps = binned.steps();
+    let cursor = cursor(app, &steps, dots);
+    draw_sums(area, frame, &series, domain, steps, cursor);
 }
 
 #[cfg(test)]

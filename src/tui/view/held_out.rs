@@ -20,15 +20,15 @@ use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 
 use super::sheet::{NUMBER, Row, Sheet, nats, residual_style};
-use super::spread::{Running, View, ends, named};
+use super::spread::{Running, View, draw_sums, ends, named};
 use super::status;
 use super::words::{either, number, sentence};
-use crate::analysis::scale::{Domain, Scale};
+use crate::analysis::scale::Domain;
 use crate::app::{RunModel, Stretch};
 use crate::query::{Answer, HeldOutSums, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
+use crate::tui::widget::{Entry, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 7;
@@ -224,21 +224,8 @@ fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
         extents,
     };
     let series = [curve(pens[1], &held_out), curve(pens[0], &train)];
-    let chart = LineChart {
-        theme,
-        series: &series,
-        scale: Scale::Linear,
-        domain,
-        unit: "nats",
-        steps: view.window.steps(),
-        cursor: view.mark_dot(dots),
-    };
-    let details = Details {
-        zero_line: true,
-        marks: marked,
-        ..Details::default()
-    };
-    frame.render(chart.with(details), area);
+    let (steps, cursor) = (view.window.steps(), view.mark_dot(dots));
+    draw_sums(area, frame, &series, domain, steps, cursor);
 }
 
 #[cfg(test)]

@@ -232,8 +232,8 @@ fn curves<'a>(
     curves
 }
 
-fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
-    let (app, theme) = (frame.app, frame.theme);
+/// The curve's name, its value at the cursor and its counts, with the rank of each part.
+fn heading(curve: &Curve<'_>, theme: &Theme) -> Vec<(u8, Vec<Span<'static>>)> {
     let known = curve
         .at
         .and_then(|at| Some((at.steps(), at.groups.first()?)));
@@ -250,10 +250,6 @@ fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
         )],
         None => vec![Span::styled(" the step at the cursor: unknown", theme.dim)],
     };
-    let counted = curve.binned.groups.first().map_or(0, |it| it.steps);
-    let all = curve.binned.steps();
-    let count = all.end - all.start;
-    let dim = |text: String| vec![Span::styled(text, theme.dim)];
     let mut parts = vec![
         (
             0,
@@ -263,10 +259,23 @@ fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
     ];
     for (rank, text) in (2..).zip(&curve.counts) {
         let between = if rank == 2 { "  " } else { ", " };
-        parts.push((rank, dim(format!("{between}{text}"))));
+        parts.push((
+            rank,
+            vec![Span::styled(format!("{between}{text}"), theme.dim)],
+        ));
     }
+    parts
+}
+
+fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
+    let (app, theme) = (frame.app, frame.theme);
+    let counted = curve.binned.groups.first().map_or(0, |it| it.steps);
+    let all = curve.binned.steps();
+    let count = all.end - all.start;
+    let mut parts = heading(curve, theme);
     if counted != count {
-        parts.push((1, dim(format!(" ({counted} of {count} steps)"))));
+        let text = format!(" ({counted} of {count} steps)");
+        parts.push((1, vec![Span::styled(text, theme.dim)]));
     }
     let columns = LineChart::plot_columns(area, theme.glyphs);
     // A band over many steps gets a line of its mean, but only if every step was measured.
@@ -291,7 +300,7 @@ fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
         };
         let mark = Span::styled(mark.to_string(), line.style);
         parts.push((9, vec![Span::raw("  "), mark]));
-        parts.push((9, dim(" mean".to_owned())));
+        parts.push((9, vec![Span::styled(" mean", theme.dim)]));
     }
     let [top, area] = Layout::vertical([Length(1), Fill(1)]).areas(area);
     frame.render(cells::fitting(parts, area.width), top);

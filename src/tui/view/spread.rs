@@ -13,9 +13,10 @@ use ratatui::widgets::Widget;
 
 use super::words::{more, several, width_of, worded};
 use crate::analysis::bins::{self, Extent};
+use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Bars, Stretch};
 use crate::tui::frame::Frame;
-use crate::tui::widget::{Entry, Legend, LineChart, XAxis};
+use crate::tui::widget::{Details, Entry, Legend, LineChart, Series, XAxis};
 
 /// The steps in view, and the cursor's.
 pub struct View<'a> {
@@ -247,6 +248,32 @@ pub fn charts(area: Rect, count: usize, least: u16, focus: usize) -> Vec<(usize,
 /// Draws the longest of these titles that fits above a chart; returns the rest of the area.
 pub fn titled(area: Rect, texts: &[impl AsRef<str>], frame: &mut Frame) -> Rect {
     named(area, texts, &[], frame)
+}
+
+/// Draws curves of summed LCA, with a line at zero.
+pub fn draw_sums(
+    area: Rect,
+    frame: &mut Frame,
+    series: &[Series<'_>],
+    domain: Domain,
+    steps: Range<u64>,
+    cursor: Option<usize>,
+) {
+    let chart = LineChart {
+        theme: frame.theme,
+        series,
+        scale: Scale::Linear,
+        domain,
+        unit: "nats",
+        steps,
+        cursor,
+    };
+    let details = Details {
+        zero_line: true,
+        marks: frame.theme.needs_marks(series.len()),
+        ..Details::default()
+    };
+    frame.render(chart.with(details), area);
 }
 
 /// Draws the longest of these titles that fits, with a legend of the series after or below it, where it never hides

@@ -20,6 +20,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let header = &app.model.header;
     let end = app.model.timeline.end();
     let step = match header.planned_steps {
+        0 if end == 1 => "1 step".to_owned(),
         0 => format!("{end} steps"),
         planned => format!("{end}/{planned} steps"),
     };

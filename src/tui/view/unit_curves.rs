@@ -3,12 +3,12 @@
 use ratatui::layout::Rect;
 
 use super::cells;
-use super::spread::named;
+use super::spread::{draw_sums, named};
 use crate::analysis::bins::Extent;
-use crate::analysis::scale::{Domain, Scale};
+use crate::analysis::scale::Domain;
 use crate::query::Binned;
 use crate::tui::frame::Frame;
-use crate::tui::widget::{Details, Entry, LineChart, Series};
+use crate::tui::widget::{Entry, LineChart, Series};
 
 /// The number of units at either end.
 const EACH: usize = 3;
@@ -88,21 +88,10 @@ pub fn draw(area: Rect, frame: &mut Frame, units: &Binned) {
             extents,
         })
         .collect();
-    let chart = LineChart {
-        theme,
-        series: &series,
-        scale: Scale::Linear,
-        domain: Domain::of(sums.iter().flatten().copied().chain([0.0])),
-        unit: "nats",
-        steps: units.steps(),
-        cursor: cells::cursor(app, &units.steps(), columns),
-    };
-    let details = Details {
-        zero_line: true,
-        marks: marked,
-        ..Details::default()
-    };
-    frame.render(chart.with(details), area);
+    let domain = Domain::of(sums.iter().flatten().copied().chain([0.0]));
+    let steps = units.steps();
+    let cursor = cells::cursor(app, &steps, columns);
+    draw_sums(area, frame, &series, domain, steps, cursor);
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl Left<'_> {
     }
 }
 
-/// The names of the rows, one a line; if two rows share a line, that of the selected or else the upper one.
+/// The axes of a chart of rows: their names, one a line; if two rows share a line, that of the selected or else the upper one.
 pub(super) struct Rows<'a> {
     pub theme: &'a Theme,
     /// The names of the rows from the first in view on.
@@ -150,8 +150,23 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Draws the names at the left of `plot`, and below it, if `area` has room, the axis of steps.
+    pub fn draw(&self, area: Rect, plot: Rect, steps: (&XAxis, Option<u16>), buf: &mut Buffer) {
+        self.names(area.x, plot, buf);
+        if plot.bottom() < area.bottom() {
+            let bottom = Bottom {
+                theme: self.theme,
+                axis: steps.0,
+                across: 1,
+                cursor: steps.1,
+            };
+            bottom.draw(plot, plot.x > area.x, buf);
+            self.note(area.x, plot, buf);
+        }
+    }
+
     /// Draws the names in the cells between `left` and `plot`.
-    pub fn draw(&self, left: u16, plot: Rect, buf: &mut Buffer) {
+    fn names(&self, left: u16, plot: Rect, buf: &mut Buffer) {
         let Some(line) = plot.x.checked_sub(1).filter(|&line| line >= left) else {
             return;
         };
@@ -176,7 +191,7 @@ impl Rows<'_> {
     }
 
     /// Draws `2-3/9` below the names if not all rows are in view.
-    pub fn note(&self, left: u16, plot: Rect, buf: &mut Buffer) {
+    fn note(&self, left: u16, plot: Rect, buf: &mut Buffer) {
         let all = self.shown.len() >= self.of;
         let Some(end) = plot.x.checked_sub(1).filter(|&end| end >= left && !all) else {
             return;

@@ -192,24 +192,14 @@ impl<T: Copy + Into<f64>> Widget for HeatMap<'_, T> {
             per_line: per_cell,
             selected: self.selected,
         };
-        rows.draw(area.x, plot, buf);
-        if plot.bottom() < area.bottom() {
-            let bottom = axis::Bottom {
-                theme: self.theme,
-                axis: &self.x_axis,
-                across: 1,
-                cursor,
+        rows.draw(area, plot, (&self.x_axis, cursor), buf);
+        if plot.bottom() < area.bottom() && self.columns > usize::from(plot.width) {
+            let arrow = if self.theme.glyphs == Glyphs::Ascii {
+                ">"
+            } else {
+                "›"
             };
-            bottom.draw(plot, plot.x > area.x, buf);
-            rows.note(area.x, plot, buf);
-            if self.columns > usize::from(plot.width) {
-                let arrow = if self.theme.glyphs == Glyphs::Ascii {
-                    ">"
-                } else {
-                    "›"
-                };
-                buf.set_string(plot.right() - 1, plot.bottom(), arrow, self.theme.warning);
-            }
+            buf.set_string(plot.right() - 1, plot.bottom(), arrow, self.theme.warning);
         }
     }
 }

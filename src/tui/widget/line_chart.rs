@@ -62,14 +62,7 @@ impl LineChart<'_> {
     /// The part of `area` in which curves are drawn.
     #[must_use]
     pub fn plot_area(area: Rect) -> Rect {
-        let left = if area.width < 24 { 0 } else { LEFT_AXIS };
-        let bottom = u16::from(area.height >= 4);
-        Rect {
-            x: area.x.saturating_add(left),
-            width: area.width - left,
-            height: area.height - bottom,
-            ..area
-        }
+        axis::plot_area(area, LEFT_AXIS)
     }
 
     /// The number of columns of dots in [`LineChart::plot_area`]: a series has as many extents.
@@ -225,8 +218,8 @@ mod tests {
     use super::*;
     use crate::analysis::bins;
     use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::text;
     use proptest::prelude::*;
-    use ratatui::buffer::Cell;
     use ratatui::style::Modifier;
     use ratatui::widgets::Widget;
 
@@ -272,13 +265,6 @@ mod tests {
         let mut buf = Buffer::empty(area);
         chart.render(area, &mut buf);
         buf
-    }
-
-    /// The rows of the buffer, without trailing blanks.
-    fn text(buf: &Buffer) -> Vec<String> {
-        let row = |cells: &[Cell]| -> String { cells.iter().map(Cell::symbol).collect() };
-        let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));
-        rows.map(|cells| row(cells).trim_end().to_owned()).collect()
     }
 
     #[test]

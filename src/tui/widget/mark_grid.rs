@@ -197,17 +197,7 @@ impl Widget for MarkGrid<'_> {
             per_line: 1,
             selected: self.selected,
         };
-        rows.draw(area.x, plot, buf);
-        if plot.bottom() < area.bottom() {
-            let bottom = axis::Bottom {
-                theme: self.theme,
-                axis: &self.x_axis,
-                across: 1,
-                cursor,
-            };
-            bottom.draw(plot, plot.x > area.x, buf);
-            rows.note(area.x, plot, buf);
-        }
+        rows.draw(area, plot, (&self.x_axis, cursor), buf);
     }
 }
 

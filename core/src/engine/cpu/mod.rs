@@ -315,40 +315,14 @@ impl Team<'_> {
             (true, true) => classes,
         };
 
-        // Every shard has one slot; a thread takes the next free one until none is left.
-        let next = AtomicUsize::new(0);
-        let slots: Vec<_> = shards.iter_mut().map(std::sync::Mutex::new).collect();
-        run_on_all(workers, |worker| {
-            worker.prepare(params, with_gradient);
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(slot) = slots.get(index) else { break };
-                let mut slot = slot.try_lock().expect("each shard is taken once");
-                let shard = &mut **slot;
-                shard.tally.clear(classes);
-                if shard.gradients.len() < gradients {
-                    shard.gradients.resize_with(gradients, Gradient::default);
-                }
-                for gradient in &mut shard.gradients[..gradients] {
-                    gradient.begin(params.len());
-                }
-                for slice in &subset.slices[subset.shards[index].clone()] {
-                    let task = SliceTask {
-                        params,
-                        examples: &subset.examples,
-                        range: slice.range.clone(),
-                        mode,
-                    };
-                    let tally = &mut shard.tally;
-                    match &mut shard.gradients[..gradients] {
-                        [] => worker.run(&task, None, tally),
-                        [gradient] => worker.run(&task, Some(gradient), tally),
-                        gradients => worker.run_by_class(&task, gradients, tally),
-                    }
-                }
-            }
-        });
-        drop(slots);
+        run_shards(
+            subset,
+            params,
+            mode,
+            (&mut *workers, &mut *shards),
+            classes,
+            gradients,
+        );
 
         let mut tally = Tally::default();
         tally.clear(classes);
@@ -377,11 +351,8 @@ impl Team<'_> {
                 let class_of = |shard: &Range<usize>| subset.slices[shard.start].class;
                 subset.shards.iter().map(class_of).collect()
             };
-            for (class, sum) in out
-                .class_gradient
-                .chunks_exact_mut(params.len())
-                .enumerate()
-            {
+            let sums = out.class_gradient.chunks_exact_mut(params.len());
+            for (class, sum) in sums.enumerate() {
                 let of_class: Vec<&[f32]> = (classes_of.iter().zip(&all))
                     .filter(|(of, _)| **of == Some(class))
                     .map(|(_, gradient)| *gradient)
@@ -390,6 +361,50 @@ impl Team<'_> {
             }
         }
     }
+}
+
+/// Evaluates all shards, each with this many gradients.
+fn run_shards(
+    subset: &ShardedExamples,
+    params: &[f32],
+    mode: Mode<'_>,
+    (workers, shards): (&mut [Worker], &mut [Shard]),
+    classes: usize,
+    gradients: usize,
+) {
+    // Every shard has one slot; a thread takes the next free one until none is left.
+    let next = AtomicUsize::new(0);
+    let slots: Vec<_> = shards.iter_mut().map(std::sync::Mutex::new).collect();
+    run_on_all(workers, |worker| {
+        worker.prepare(params, gradients > 0);
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = slots.get(index) else { break };
+            let mut slot = slot.try_lock().expect("each shard is taken once");
+            let shard = &mut **slot;
+            shard.tally.clear(classes);
+            if shard.gradients.len() < gradients {
+                shard.gradients.resize_with(gradients, Gradient::default);
+            }
+            for gradient in &mut shard.gradients[..gradients] {
+                gradient.begin(params.len());
+            }
+            for slice in &subset.slices[subset.shards[index].clone()] {
+                let task = SliceTask {
+                    params,
+                    examples: &subset.examples,
+                    range: slice.range.clone(),
+                    mode,
+                };
+                let tally = &mut shard.tally;
+                match &mut shard.gradients[..gradients] {
+                    [] => worker.run(&task, None, tally),
+                    [gradient] => worker.run(&task, Some(gradient), tally),
+                    gradients => worker.run_by_class(&task, gradients, tally),
+                }
+            }
+        }
+    });
 }
 
 /// Calls `work` once for every worker, each on its own thread, the first on this one. If the system has no more
