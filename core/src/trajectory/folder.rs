@@ -65,13 +65,18 @@ pub fn points(folder: &Path) -> Result<Vec<FoundPoint>, String> {
                 return Err(mixed(&files, &folders));
             }
             let like = |name: &&String| same_words(name, &first.name);
-            let unclear = unclear.iter().map(|(name, _)| name);
-            if let Some(name) = others.iter().chain(unclear).find(like) {
-                return Err(format!(
-                    "{} has no file, or more than one, that is the model, unlike {}: complete or remove it",
-                    name::escaped(name),
-                    name::escaped(&first.name)
-                ));
+            let like = |name: &str| same_words(name, &first.name);
+            let what = if let Some((name, files)) = unclear.iter().find(|(name, _)| like(name)) {
+                Some(several(name, files))
+            } else {
+                let name = others.iter().find(|name| like(name));
+                name.map(|name| {
+                    let (name, first) = (name::escaped(name), name::escaped(&first.name));
+                    format!("{name} has no file of a model, unlike {first}: complete or remove it")
+                })
+            };
+            if let Some(what) = what {
+                return Err(what);
             }
         }
     }
@@ -81,11 +86,7 @@ pub fn points(folder: &Path) -> Result<Vec<FoundPoint>, String> {
     });
     let points: Vec<FoundPoint> = folders.into_iter().chain(files).collect();
     match (points.len(), unclear.first()) {
-        (0, Some((name, files))) => Err(format!(
-            "{} has several files that may be the model ({}): keep one",
-            name::escaped(name),
-            name::list(files.iter().map(String::as_str))
-        )),
+        (0, Some((name, files))) => Err(several(name, files)),
         (0 | 1, _) => Err(too_few(&points, &others)),
         _ => Ok(points),
     }
@@ -102,6 +103,14 @@ fn refuse_single(files: &[String], others: &[String]) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+fn several(name: &str, files: &[String]) -> String {
+    format!(
+        "{} has several files that may be the model ({}): leave only one of them there",
+        name::escaped(name),
+        name::list(files.iter().map(String::as_str))
+    )
 }
 
 fn mixed(files: &[String], folders: &[FoundPoint]) -> String {
@@ -176,4 +185,74 @@ fn same_words(a: &str, b: &str) -> bool {
         |parts: &[NamePart]| parts.iter().any(|part| matches!(part, NamePart::Number(_)));
     let (a, b) = (name::parts(a), name::parts(b));
     is_number(&a) && name::words(&a).eq(name::words(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The points in a folder with these files, which are separated by spaces.
+    fn found(files: &str) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files.split(' ') {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let points = points(folder.path())?.into_iter();
+        Ok(points
+            .map(|point| format!("{} {}", point.name, point.file.display()))
+            .collect())
+    }
+
+    #[test]
+    fn points_are_files_or_the_folders_of_a_model() {
+        for (files, points) in [
+            ("s1.safetensors s2.pt", &["s1.safetensors s1.safetensors", "s2.pt s2.pt"][..]),
+            ("._s1.pt .s3.pt s1.pt s2.pt notes.txt", &["s1.pt s1.pt", "s2.pt s2.pt"]),
+            (
+                "c-1/model.safetensors c-1/optimizer.pt c-1/training_args.bin c-2/pytorch_model.bin c-2/rng_state.pth \
+                 trainer_state.json runs/events",
+                &["c-1 c-1/model.safetensors", "c-2 c-2/pytorch_model.bin"],
+            ),
+            (
+                "1/model.safetensors.index.json 1/model-00001-of-00001.safetensors 2/x.bin.index.json 2/x-1-of-1.bin",
+                &["1 1/model.safetensors.index.json", "2 2/x.bin.index.json"],
+            ),
+            ("1/weights.ckpt 2/last.ckpt", &["1 1/weights.ckpt", "2 2/last.ckpt"]),
+        ] {
+            assert_eq!(found(files).unwrap(), points, "{files}");
+        }
+    }
+
+    #[test]
+    fn folders_whose_points_are_unclear_are_refused() {
+        for (files, needles) in [
+            ("a.txt", ["has 0 points", "not read: a.txt"]),
+            ("s1.pt s2.h5 s3.npz", ["has 1 point:", "not read: s2.h5, s3.npz"]),
+            ("model.safetensors optimizer.pt", ["model.safetensors", "the folder above"]),
+            (
+                "model.safetensors.index.json model-00001-of-00001.safetensors",
+                ["model.safetensors.index.json", "the folder above"],
+            ),
+            (
+                "1.pt 2.pt c-1/model.safetensors",
+                ["files (1.pt, 2.pt)", "folders (c-1)"],
+            ),
+            (
+                "c-1/model.safetensors c-2/model.safetensors c-3/optimizer.txt",
+                ["c-3 has no file", "unlike c-1"],
+            ),
+            (
+                "c-1/model.safetensors c-2/model.safetensors c-3/a.pt c-3/b.pt",
+                ["c-3 has", "a.pt, b.pt"],
+            ),
+            ("c-1/a.pt c-1/b.pt c-2/a.pt c-2/b.pt", ["c-1 has several", "a.pt, b.pt"]),
+        ] {
+            let said = found(files).unwrap_err();
+            for needle in needles {
+                assert!(said.contains(needle), "{files}: {needle}: {said}");
+            }
+        }
+    }
 }

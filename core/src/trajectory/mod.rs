@@ -4,6 +4,7 @@
 //! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer
 //! follows a [`Trajectory`] instead of an optimizer.
 
+mod archive;
 mod every;
 mod folder;
 mod foreign;

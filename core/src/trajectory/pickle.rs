@@ -1,25 +1,29 @@
 //! Reads a Python pickle (protocols 2 to 5) as data: nothing in it is imported, called or built.
 //!
 //! An object that Python would make by a call stays a [`Value::Call`], for the caller to recognise. Values are small
-//! and refer to each other by index, so what is used many times is not copied, and nothing here is recursive. Memory is
-//! bounded by a small multiple of the length of the pickle.
+//! and refer to each other by index, so what is used many times is not copied, and nothing here is recursive. Each byte
+//! of the pickle adds at most 16 bytes to the tables, apart from the spare room with which they grow.
 
 /// Longest text that is of use, in bytes.
 const LONGEST_TEXT: usize = 1024;
 
+/// Most values on the stack at a time. Python adds the items of a collection by the thousand; only those of a tuple are
+/// all on the stack.
+const MOST_ON_STACK: usize = 1 << 20;
+
 /// A text in the pickle: its range of bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Text {
-    start: usize,
-    end: usize,
+struct Text {
+    start: u32,
+    end: u32,
 }
 
 /// A value, mostly an index into the tables of a [`Pickle`].
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
-    /// Anything of no use here: a list, a number with a fraction, bytes, `None`.
+    /// Anything of no use here: a list, a negative number or one with a fraction, bytes, `None`.
     Opaque,
-    Int(i64),
+    Count(u32),
     Text(u32),
     /// A name of a module and a name in it.
     Global(u32),
@@ -35,6 +39,7 @@ pub enum Value {
 #[derive(Default)]
 pub struct Pickle {
     bytes: Vec<u8>,
+    counts: Vec<u64>,
     texts: Vec<Text>,
     globals: Vec<(Value, Value)>,
     /// Range of the items of each tuple.
@@ -73,13 +78,21 @@ impl Pickle {
         Ok((pickle, value))
     }
 
+    /// Returns a number that is whole and not negative.
+    pub fn count(&self, value: Value) -> Option<u64> {
+        match value {
+            Value::Count(index) => self.counts.get(index as usize).copied(),
+            _ => None,
+        }
+    }
+
     /// Returns a text, unless it is very long: reading it again and again would take too much time.
     pub fn text(&self, value: Value) -> Option<&str> {
         let Value::Text(index) = value else {
             return None;
         };
         let text = self.texts.get(index as usize)?;
-        let bytes = self.bytes.get(text.start..text.end)?;
+        let bytes = self.bytes.get(text.start as usize..text.end as usize)?;
         (bytes.len() <= LONGEST_TEXT).then(|| str::from_utf8(bytes).ok())?
     }
 
@@ -239,19 +252,24 @@ impl Reader {
 
     /// Reads a text that ends with its line.
     fn line(&mut self) -> Step<Value> {
-        let rest = &self.pickle.bytes[self.at..];
+        let rest = self.pickle.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&byte| byte == b'\n');
         let length = length.ok_or("it ends early")?;
         let start = self.at;
         self.at += length + 1;
-        let end = start + length;
-        Ok(Value::Text(added(
-            &mut self.pickle.texts,
-            Text { start, end },
-        )))
+        Ok(self.text_at(start, start + length))
+    }
+
+    fn text_at(&mut self, start: usize, end: usize) -> Value {
+        // They fit: a pickle has fewer than 2^32 bytes.
+        let [start, end] = [start, end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Value::Text(added(&mut self.pickle.texts, Text { start, end }))
     }
 
     fn push(&mut self, value: Value) -> Step {
+        if self.stack.len() >= MOST_ON_STACK {
+            return Err("it keeps too many values at a time");
+        }
         self.stack.push(value);
         Ok(())
     }
@@ -291,12 +309,14 @@ impl Reader {
         };
         let bytes = self.take(length)?;
         let negative = code != b'K' && code != b'M' && bytes.last().is_some_and(|last| *last > 127);
-        let mut whole = [if negative { 255 } else { 0 }; 8];
-        let value = if let Some(low) = whole.get_mut(..bytes.len()) {
-            low.copy_from_slice(bytes);
-            Value::Int(i64::from_le_bytes(whole))
-        } else {
-            Value::Opaque
+        let mut whole = [0; 8];
+        let value = match whole.get_mut(..length) {
+            Some(low) if !negative => {
+                low.copy_from_slice(bytes);
+                let count = u64::from_le_bytes(whole);
+                Value::Count(added(&mut self.pickle.counts, count))
+            }
+            _ => Value::Opaque,
         };
         self.push(value)
     }
@@ -305,8 +325,7 @@ impl Reader {
         let length = self.number(length)?;
         let start = self.at;
         self.skip(length)?;
-        let end = self.at;
-        let text = Value::Text(added(&mut self.pickle.texts, Text { start, end }));
+        let text = self.text_at(start, self.at);
         self.push(text)
     }
 
@@ -452,5 +471,216 @@ impl Reader {
         }
         self.memo[index] = Some(value);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pickle(operations: &[u8]) -> Vec<u8> {
+        [b"\x80\x02", operations, b"."].concat()
+    }
+
+    fn read(operations: &[u8]) -> Result<(Pickle, Value), String> {
+        Pickle::read(pickle(operations))
+    }
+
+    /// Bytes in the tables, without their spare room.
+    fn size(pickle: &Pickle) -> usize {
+        8 * pickle.counts.len()
+            + size_of_val(&*pickle.texts)
+            + size_of_val(&*pickle.globals)
+            + size_of_val(&*pickle.tuples)
+            + size_of_val(&*pickle.items)
+            + size_of_val(&*pickle.entries)
+            + size_of_val(&*pickle.calls)
+            + size_of_val(&*pickle.persistent)
+    }
+
+    /// One of each operation that is known, with all that it takes.
+    const KNOWN: &[&[u8]] = &[
+        b"\x80\x05",
+        b"\x95\0\0\0\0\0\0\0\0",
+        b"N\x98",
+        b"(0",
+        b"N0",
+        b"(NN1",
+        b"](NNe",
+        b"\x8f(NN\x90",
+        b"N2",
+        b"]Na",
+        b"NNb",
+        b"K\x01",
+        b"M\x01\x02",
+        b"J\x01\x02\x03\xff",
+        b"\x8a\x02\x01\x02",
+        b"\x8b\x02\0\0\0\x01\x02",
+        b"X\x02\0\0\0ab",
+        b"T\x02\0\0\0ab",
+        b"\x8c\x02ab",
+        b"U\x02ab",
+        b"\x8d\x02\0\0\0\0\0\0\0ab",
+        b"\x88",
+        b"\x89",
+        b"]",
+        b"\x8f",
+        b"\x97",
+        b"G\0\0\0\0\0\0\0\0",
+        b"B\x02\0\0\0ab",
+        b"C\x02ab",
+        b"\x8e\x02\0\0\0\0\0\0\0ab",
+        b"\x96\x02\0\0\0\0\0\0\0ab",
+        b"\x82a",
+        b"\x83ab",
+        b"\x84abcd",
+        b"Pab\n",
+        b"(NNl",
+        b"(NN\x91",
+        b")",
+        b"N\x85",
+        b"NN\x86",
+        b"NNN\x87",
+        b"(NNt",
+        b"}",
+        b"(NNd",
+        b"}NNs",
+        b"}(NNu",
+        b"ca\nb\n",
+        b"\x8c\x01a\x8c\x01b\x93",
+        b"ca\nb\n)R",
+        b"ca\nb\n)\x81",
+        b"ca\nb\n)}\x92",
+        b"(NNia\nb\n",
+        b"(ca\nb\nNo",
+        b"NQ",
+        b"Nq\0",
+        b"Nr\0\0\0\0",
+        b"N\x94",
+        b"Nq\0h\0",
+        b"Nq\0j\0\0\0\0",
+    ];
+
+    #[test]
+    fn every_operation_is_read_whole_or_refused() {
+        let with_arguments: Vec<u8> = KNOWN.concat();
+        for code in u8::MIN..=u8::MAX {
+            let known = with_arguments.contains(&code);
+            let needle = if known || code == b'.' { "" } else { "an unknown operation" };
+            let said = read(&[code]).err().unwrap_or_default();
+            // Many lack a value or an argument here.
+            assert!(said.contains(needle), "{code:#x}: {said}");
+        }
+        for operations in KNOWN {
+            let bytes = pickle(&[operations, &b"N"[..]].concat());
+            let (pickle, value) = Pickle::read(bytes.clone()).unwrap();
+            assert!(matches!(value, Value::Opaque), "{operations:?}");
+            assert!(size(&pickle) <= 16 * bytes.len());
+            for end in 0..bytes.len() {
+                let said = Pickle::read(bytes[..end].to_vec()).err();
+                assert!(said.is_some(), "{operations:?}: {end} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn dictionaries_calls_and_numbers_are_found() {
+        let (pickle, value) = read(
+            b"ccollections\nOrderedDict\nq\0)R(X\x01\0\0\0acm\nf\n\x8c\x01sQK\x07\x85\x86RX\x01\0\0\0b\
+              \x8a\x05\0\0\0\0\x01uX\x01\0\0\0cJ\xff\xff\xff\xffs}X\x01\0\0\0dNsb",
+        )
+        .unwrap();
+        let Value::Dict(dict) = value else {
+            panic!("{value:?}");
+        };
+        let entries: Vec<_> = pickle.entries(dict).collect();
+        let keys: Vec<_> = entries.iter().map(|(key, _)| pickle.text(*key)).collect();
+        assert_eq!(keys, [Some("a"), Some("b"), Some("c")]);
+        let (function, arguments) = pickle.call(entries[0].1).unwrap();
+        assert_eq!(pickle.global(function), Some(("m", "f")));
+        let [storage, shape] = pickle.tuple(arguments).unwrap() else {
+            panic!("{arguments:?}");
+        };
+        assert_eq!(pickle.text(pickle.persistent(*storage).unwrap()), Some("s"));
+        let shape = pickle.tuple(*shape).unwrap();
+        assert_eq!(pickle.count(shape[0]), Some(7));
+        assert_eq!(pickle.count(entries[1].1), Some(1 << 32));
+        assert!(matches!(entries[2].1, Value::Opaque));
+    }
+
+    #[test]
+    fn damaged_pickles_say_what_is_wrong_and_where() {
+        for (bytes, needles) in [
+            (&b""[..], ["protocol 2", "byte 0"]),
+            (b"(dp0\n.", ["protocol 2", "byte 0"]),
+            (b"\x80\x06N.", ["2 to 5", "byte 2"]),
+            (b"\x80\x02K", ["ends early", "byte 3"]),
+            (b"\x80\x02h\x07.", ["recalls", "byte 4"]),
+            (b"\x80\x02.", ["not there", "byte 3"]),
+            (b"\x80\x02t.", ["a mark", "byte 3"]),
+            (b"\x80\x02(N\x86.", ["not there", "byte 5"]),
+            (b"\x80\x02}(Nu.", ["no value", "byte 6"]),
+            (b"\x80\x02Nr\xff\xff\xff\xff.", ["beyond its own length", "byte 8"]),
+            (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", ["ends early", "byte 11"]),
+            (b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", ["ends early", "byte 11"]),
+        ] {
+            let said = Pickle::read(bytes.to_vec()).err().unwrap();
+            for needle in needles {
+                assert!(said.contains(needle), "{needle}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_and_repetition_take_no_more_room_than_their_bytes() {
+        assert_eq!((size_of::<Value>(), size_of::<Option<Value>>()), (8, 8));
+        const TIMES: usize = 1 << 19;
+        let deep = |start: &[u8], level: &[u8], end: &[u8]| {
+            let bytes = pickle(&[start, &level.repeat(TIMES), end].concat());
+            let length = bytes.len();
+            let (pickle, value) = Pickle::read(bytes).unwrap();
+            assert!(size(&pickle) <= 16 * length, "{level:?}: {}", size(&pickle));
+            (pickle, value)
+        };
+        deep(b")", b"\x85", b"");
+        deep(b"N", b"Q", b"");
+        deep(b"N", b"]", b"");
+        deep(b"", b"}K\0", b"");
+        deep(b"", b"(", b"N");
+        // Each of the tuples has the one before twice: as text it would never end.
+        let (pickle, value) = deep(b"Nq\0", b"h\0h\0\x86q\0", b"");
+        assert_eq!(pickle.tuple(value).unwrap().len(), 2);
+        // A dictionary in itself.
+        let (pickle, value) = deep(b"}", b"2U\x01as", b"");
+        let Value::Dict(dict) = value else {
+            panic!("{value:?}");
+        };
+        assert_eq!(pickle.entries(dict).count(), TIMES);
+        let said = read(&b"N".repeat(MOST_ON_STACK + 1)).err().unwrap();
+        assert!(said.contains("too many values"), "{said}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_operations_are_read_or_refused(
+            parts in prop::collection::vec((0..KNOWN.len(), 0_usize..12, any::<u8>()), 0..200),
+        ) {
+            let mut bytes = vec![0x80, 2];
+            for (known, cut, other) in parts {
+                let operations = KNOWN[known];
+                bytes.extend(&operations[..operations.len().min(cut)]);
+                if cut == 0 {
+                    bytes.push(other);
+                }
+            }
+            bytes.push(b'.');
+            let length = bytes.len();
+            if let Ok((pickle, value)) = Pickle::read(bytes) {
+                prop_assert!(size(&pickle) <= 16 * length);
+                let _ = (pickle.call(value), pickle.tuple(value), pickle.text(value), pickle.global(value));
+            }
+        }
     }
 }

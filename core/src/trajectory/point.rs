@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::folder::is_index;
 use super::renames::Rename;
 use super::stored::{Contents, StoredTensor};
-use super::{TrajectoryError, foreign, header, name, torch};
+use super::{TrajectoryError, archive, foreign, header, name, torch};
 use crate::layout::{ParamLayout, Tensor};
 use crate::small_file;
 
@@ -145,7 +145,7 @@ impl Point {
             .take(foreign::LOOKED_AT as u64)
             .read_to_end(&mut start)
             .map_err(unread)?;
-        let contents = if start.starts_with(torch::START) {
+        let contents = if start.starts_with(archive::START) {
             torch::contents(&file, length)
         } else {
             header::contents(&file, &start, length)

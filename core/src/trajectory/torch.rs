@@ -5,24 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use safetensors::Dtype;
-use zip::read::{ArchiveOffset, Config};
-use zip::{CompressionMethod, ZipArchive};
 
+use super::archive::{self, Entry};
 use super::name::escaped;
 use super::pickle::{Pickle, Value};
 use super::stored::{Contents, StoredTensor};
 
-/// First bytes of such a file.
-pub const START: &[u8] = b"PK\x03\x04";
+const PICKLE: &str = "data.pkl";
 
 /// Longest pickle that is read; that of a model has some 150 bytes a tensor.
-const LONGEST_PICKLE: u64 = 1 << 25;
-/// Longest directory of the archive that is read; it has some 70 bytes a tensor.
-const LONGEST_DIRECTORY: u64 = 1 << 24;
+const LONGEST_PICKLE: u64 = 1 << 24;
 /// Dictionaries in dictionaries in which tensors are looked for.
 const DEEPEST: usize = 2;
 /// Functions around the one that makes a tensor.
@@ -31,6 +27,7 @@ const MOST_AXES: usize = 16;
 /// Longest name of a storage.
 const LONGEST_KEY: usize = 64;
 
+const COPY: &str = "copy or download it again";
 const AGAIN: &str = "write it again with PyTorch: torch.save(model.state_dict(), \"step_1.pt\")";
 
 /// Returns the tensors of a file of this length by their names, or what is wrong. The names of dictionaries in which
@@ -47,7 +44,7 @@ pub fn contents(file: &File, length: u64) -> io::Result<Result<Contents, String>
         Ok(read) => read,
         Err(what) => {
             return Ok(Err(format!(
-                "is damaged (data.pkl: {what}): copy or download it again"
+                "is damaged ({PICKLE}: {what}): {COPY}"
             )));
         }
     };
@@ -66,122 +63,98 @@ struct Archive {
 
 impl Archive {
     fn open(file: &File, length: u64) -> io::Result<Result<Self, String>> {
-        let directory = BufReader::new(Bounded {
-            file,
-            left: LONGEST_DIRECTORY,
-        });
-        let config = Config {
-            archive_offset: ArchiveOffset::Known(0),
-        };
-        let zip = match ZipArchive::with_config(config, directory) {
-            Ok(zip) => zip,
-            Err(error) => {
-                let what = escaped(&error.to_string());
+        let entries = match archive::entries(file, length)? {
+            Ok(entries) => entries,
+            Err(what) => {
                 return Ok(Err(format!(
-                    "is a damaged or truncated zip archive ({what}): copy or download it again"
+                    "is a damaged or truncated zip archive ({what}): {COPY}"
                 )));
             }
         };
-        if zip.has_duplicate_names() {
-            return Ok(Err(format!(
-                "has several entries of the same name, which torch.save never writes: {AGAIN}"
-            )));
+        let prefix = match prefix(&entries) {
+            Ok(prefix) => prefix,
+            Err(what) => return Ok(Err(what)),
+        };
+        let mut own: BTreeMap<&str, &Entry> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| !entry.name.is_empty()) {
+            if let Some(name) = entry.name.strip_prefix(prefix)
+                && own.insert(name, entry).is_some()
+            {
+                return Ok(Err(format!(
+                    "has two entries named {}, which torch.save never writes: {AGAIN}",
+                    escaped(name)
+                )));
+            }
         }
-        let names: Vec<&str> = zip
-            .file_names_raw()
-            .filter_map(|name| str::from_utf8(name).ok())
-            .collect();
-        let mut prefixes = names
-            .iter()
-            .filter_map(|name| name.strip_suffix("data.pkl"));
-        let prefixes = prefixes
-            .by_ref()
-            .filter(|prefix| prefix.is_empty() || prefix.ends_with('/'));
-        let prefix = match prefixes.collect::<Vec<_>>().as_slice() {
-            [one] => (*one).to_owned(),
-            [] => {
-                return Ok(Err(format!(
-                    "is a zip archive without data.pkl, so not a file of torch.save: {AGAIN}"
-                )));
-            }
-            _ => return Ok(Err(format!("has more than one data.pkl: {AGAIN}"))),
-        };
-        if names
-            .iter()
-            .any(|name| name.strip_prefix(&prefix).is_some_and(is_script))
-        {
+        if own.keys().any(|name| is_script(name)) {
             return Ok(Err(format!(
                 "is a TorchScript archive (torch.jit.save), which has a program beside its tensors: {}",
                 "load it with torch.jit.load, and write torch.save(model.state_dict(), \"step_1.pt\")"
             )));
         }
-        Self::entries(&zip, file, length, &prefix)
+        Self::of(&own, file, length)
     }
 
-    /// Finds the data of all entries below the prefix.
-    fn entries(
-        zip: &ZipArchive<BufReader<Bounded>>,
+    /// Finds the data of the entries, which are named without their prefix.
+    fn of(
+        entries: &BTreeMap<&str, &Entry>,
         file: &File,
         length: u64,
-        prefix: &str,
     ) -> io::Result<Result<Self, String>> {
+        let data = |entry: &Entry| -> io::Result<Result<ByteRange, String>> {
+            if entry.is_changed {
+                return Ok(Err(format!(
+                    "compressed or encrypted, which torch.save never does: {AGAIN}"
+                )));
+            }
+            let start = entry.start(file, length)?;
+            let range = start.map(|start| (start, entry.size));
+            Ok(range.ok_or_else(|| format!("damaged or truncated: {COPY}")))
+        };
+        if let Some(order) = entries.get("byteorder")
+            && let Ok((start, 3)) = data(order)?
+            && is_big(file, start)?
+        {
+            return Ok(Err(format!(
+                "was written on a machine with big-endian numbers: {AGAIN} on another one"
+            )));
+        }
+        let pickle = match entries.get(PICKLE).map(|entry| data(entry)).transpose()? {
+            Some(Ok(pickle)) => pickle,
+            Some(Err(what)) => return Ok(Err(format!("has a {PICKLE} that is {what}"))),
+            None => return Ok(Err(format!("is damaged (it has no {PICKLE}): {COPY}"))),
+        };
+        if pickle.1 > LONGEST_PICKLE {
+            let (size, most) = (pickle.1 >> 20, LONGEST_PICKLE >> 20);
+            return Ok(Err(format!(
+                "has {size} MiB beside its tensors, and up to {most} are read: save the state dict alone; {AGAIN}"
+            )));
+        }
         let mut storages = BTreeMap::new();
-        let mut pickle = Err("is damaged (its directory): copy or download it again".to_owned());
-        for index in 0..zip.len() {
-            let Ok(entry) = zip.by_index_data(index) else {
-                continue;
-            };
-            let name = str::from_utf8(entry.name_raw())
-                .ok()
-                .and_then(|name| name.strip_prefix(prefix));
-            let Some(name) = name else {
-                continue;
-            };
-            let data = |what: &str| -> io::Result<Result<ByteRange, String>> {
-                if entry.compression() != CompressionMethod::Stored || entry.encrypted() {
-                    return Ok(Err(format!(
-                        "{what} compressed or encrypted, which torch.save never does: {AGAIN}"
-                    )));
-                }
-                let start = data_start(file, entry.header_start())?;
-                let size = entry.size();
-                let end = start.and_then(|start| start.checked_add(size));
-                Ok(match start {
-                    Some(start) if end.is_some_and(|end| end <= length) => Ok((start, size)),
-                    _ => Err(format!(
-                        "{what} damaged or truncated: copy or download it again"
-                    )),
-                })
-            };
-            match name {
-                "data.pkl" => pickle = data("has a data.pkl that is")?,
-                "byteorder" => match data("has a byteorder that is")? {
-                    Ok((start, 3)) if is_big(file, start)? => {
-                        return Ok(Err(format!(
-                            "was written on a machine with big-endian numbers: {AGAIN} on another one"
-                        )));
-                    }
-                    _ => {}
-                },
-                _ => {
-                    if let Some(key) = name
-                        .strip_prefix("data/")
-                        .filter(|key| key.len() <= LONGEST_KEY)
-                    {
-                        storages.insert(key.to_owned(), data("has data that are")?);
-                    }
-                }
+        for (name, entry) in entries {
+            if let Some(key) = name.strip_prefix("data/")
+                && key.len() <= LONGEST_KEY
+            {
+                let range = data(entry)?.map_err(|what| format!("has data that are {what}"));
+                storages.insert(key.to_owned(), range);
             }
         }
-        Ok(pickle.and_then(|pickle| {
-            if pickle.1 > LONGEST_PICKLE {
-                let (size, most) = (pickle.1 >> 20, LONGEST_PICKLE >> 20);
-                return Err(format!(
-                    "has {size} MiB beside its tensors, and up to {most} are read: save the state dict alone; {AGAIN}"
-                ));
-            }
-            Ok(Self { pickle, storages })
-        }))
+        Ok(Ok(Self { pickle, storages }))
+    }
+}
+
+/// Returns what comes before the names of all entries: the name of the folder that was archived.
+fn prefix(entries: &[Entry]) -> Result<&str, String> {
+    let prefixes = entries
+        .iter()
+        .filter_map(|entry| entry.name.strip_suffix(PICKLE));
+    let mut prefixes = prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('/'));
+    match (prefixes.next(), prefixes.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(format!(
+            "is a zip archive without {PICKLE}, so not a file of torch.save: {AGAIN}"
+        )),
+        _ => Err(format!("has more than one {PICKLE}: {AGAIN}")),
     }
 }
 
@@ -194,42 +167,6 @@ fn is_big(file: &File, start: u64) -> io::Result<bool> {
     let mut order = [0; 3];
     file.read_exact_at(&mut order, start)?;
     Ok(&order == b"big")
-}
-
-/// Returns where the data of an entry begin: after its own header, whose length is in it. `None` if it has none.
-fn data_start(file: &File, header: u64) -> io::Result<Option<u64>> {
-    let mut bytes = [0; 30];
-    match file.read_exact_at(&mut bytes, header) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        // Beyond the largest offset of a file.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    let number = |at: usize| u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-    let start = header.checked_add(30 + number(26) + number(28));
-    Ok(start.filter(|_| bytes.starts_with(START)))
-}
-
-/// A file of which only so much is read.
-struct Bounded<'a> {
-    file: &'a File,
-    left: u64,
-}
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.left = (self.left.checked_sub(read as u64))
-            .ok_or_else(|| io::Error::other("its directory is too long"))?;
-        Ok(read)
-    }
-}
-
-impl Seek for Bounded<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
-    }
 }
 
 /// A file whose pickle has been read.
@@ -265,17 +202,19 @@ impl StateDict {
                     continue;
                 };
                 let name = || format!("{before}{key}");
+                let mut spent = before.len() + key.len() + 64;
                 match value {
                     Value::Dict(inner) if depth < DEEPEST && seen.insert(inner) => {
                         open.push_back((inner, name() + ".", depth + 1));
                     }
                     Value::Call(_) => {
-                        contents.insert(name(), self.tensor(value));
+                        let tensor = self.tensor(value);
+                        spent += tensor.as_ref().err().map_or(0, String::len);
+                        contents.insert(name(), tensor);
                     }
                     _ => continue,
                 }
-                let spent = (before.len() + key.len() + 64) as u64;
-                left = left.checked_sub(spent).ok_or_else(|| {
+                left = left.checked_sub(spent as u64).ok_or_else(|| {
                     format!("has too many and too long names of tensors: save the state dict alone; {AGAIN}")
                 })?;
             }
@@ -351,23 +290,20 @@ impl StateDict {
         let axes = shape
             .zip(strides)
             .filter(|(shape, strides)| shape.len() == strides.len());
-        let offset = size(offset).ok_or_else(damaged)?;
+        let offset = self.size(offset).ok_or_else(damaged)?;
         StoredTensor::in_range(dtype, axes.ok_or_else(damaged)?, range, offset)
     }
 
     fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let sizes = self.pickle.tuple(value)?;
-        let sizes = sizes.iter().take(MOST_AXES + 1).map(|value| size(*value));
+        let sizes = sizes.iter().take(MOST_AXES + 1).map(|value| self.size(*value));
         sizes
             .collect::<Option<Vec<_>>>()
             .filter(|sizes| sizes.len() <= MOST_AXES)
     }
-}
 
-fn size(value: Value) -> Option<usize> {
-    match value {
-        Value::Int(size) => usize::try_from(size).ok(),
-        _ => None,
+    fn size(&self, value: Value) -> Option<usize> {
+        usize::try_from(self.pickle.count(value)?).ok()
     }
 }
 
@@ -386,4 +322,57 @@ fn dtype(class: &str) -> Option<Dtype> {
         "BoolStorage" => Dtype::BOOL,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn golden(name: &str) -> Vec<u8> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/checkpoints");
+        fs::read(root.join(name)).unwrap()
+    }
+
+    /// Reads all tensors of a file, and returns how many there are; or what is wrong.
+    fn read(file: &File, length: u64) -> Result<usize, String> {
+        let contents = contents(file, length).unwrap()?;
+        let mut read = 0;
+        for tensor in contents.values().flatten() {
+            let count: usize = tensor.shape.iter().product();
+            if tensor.fault().is_none() && count < 1 << 16 {
+                tensor.read(file, &mut vec![0.0; count]).unwrap();
+                read += 1;
+            }
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn whatever_byte_is_damaged_all_that_is_read_is_in_the_file() {
+        for (name, tensors) in [
+            ("same/lightning/epoch=2-step=5.ckpt", 18),
+            ("same/shared/5.pt", 6),
+            ("same/parameters/5.pt", 6),
+            ("refused/command.pt", 5),
+        ] {
+            let bytes = golden(name);
+            let length = bytes.len() as u64;
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
+            assert_eq!(read(&file, length), Ok(tensors), "{name}");
+            for (at, &byte) in bytes.iter().enumerate() {
+                for value in [0, 1, b'.', 0xff, byte ^ 0x80] {
+                    file.write_all_at(&[value], at as u64).unwrap();
+                    let _ = read(&file, length);
+                }
+                file.write_all_at(&[byte], at as u64).unwrap();
+            }
+            for length in 0..length {
+                assert!(read(&file, length).is_err(), "{name}: {length} bytes");
+            }
+        }
+    }
 }
