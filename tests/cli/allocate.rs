@@ -11,7 +11,7 @@ use tempfile::tempdir;
 
 const STEPS: usize = 6;
 
-fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
+pub fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
     let mut command = lcascope();
     command.arg("allocate").arg(weights).args(flags);
     command.arg("--quiet").arg("-o").arg(output);
@@ -19,7 +19,7 @@ fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
 }
 
 #[track_caller]
-fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
+pub fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
     let outcome = allocate(weights, flags, output);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let mut verify = lcascope();
@@ -40,7 +40,7 @@ fn trained(folder: &Path) -> std::path::PathBuf {
 }
 
 /// Datasets that depend on the path alone, not on how it was found.
-const OF_THE_PATH: [&str; 9] = [
+pub const OF_THE_PATH: [&str; 9] = [
     "loss/train",
     "loss/test",
     "lca/total",
@@ -478,12 +478,7 @@ fn weights_that_cannot_be_followed_say_why() {
         2,
         &["none", "no such file"],
     );
-    fails(
-        folder.path(),
-        &[],
-        1,
-        &["0 *.safetensors files", "at least two"],
-    );
+    fails(folder.path(), &[], 1, &["has 0 points", "at least two"]);
     fails(&without, &[], 1, &["without.h5", "--record-weights"]);
     for (bytes, needles) in [
         (&b"seed = 1\n"[..], &["odd.bin: is text"]),

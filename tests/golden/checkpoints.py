@@ -5,8 +5,11 @@
 
 writes the folders in ``checkpoints/`` beside itself. Needs torch 2 and safetensors, a few seconds. Every folder in
 ``same/`` has the same three points in another form; ``tests/cli/checkpoints.rs`` follows each of them and compares the
-allocations bit for bit. All weights are numbers of bfloat16, so that no type rounds them. ``refused/`` has files that
-are refused with a message, one of them hostile.
+allocations bit for bit. All weights are numbers of bfloat16, so that no type rounds them. ``renamed/`` has other names,
+``beside/`` a command beside the weights, and ``refused/`` files that are refused with a message, two of them hostile.
+
+The same torch (2.15.0) writes the same bytes again, except in ``refused/old.pt`` (addresses in memory) and
+``refused/script.pt`` (a random order, and an identifier that depends on it).
 """
 
 import argparse
@@ -16,6 +19,7 @@ import os
 import pathlib
 import shutil
 import warnings
+import zipfile
 
 import torch
 from safetensors.torch import save_file
@@ -182,7 +186,8 @@ def same(point, step):
     else:
         shards(point, folder, "bin", torch.save)
     torch_save(module(point).state_dict(), "same", "state-dict", f"step_{step}.pt")
-    for name, dtype, protocol in [("bfloat16", torch.bfloat16, 2), ("float16", torch.float16, 3), ("float64", torch.double, 5)]:
+    types = [("bfloat16", torch.bfloat16, 2), ("float16", torch.float16, 3), ("float64", torch.double, 5)]
+    for name, dtype, protocol in types:
         half = mapped(point, lambda weight, dtype=dtype: weight.to(dtype))
         torch_save({"model": half}, "same", name, f"epoch_{step / 10}.pth", pickle_protocol=protocol)
     torch_save(mapped(point, transposed), "same", "transposed", f"{step}.bin", pickle_protocol=4)
@@ -203,6 +208,15 @@ class Command:
         return os.system, ("touch executed",)
 
 
+def without_paths(script):
+    """Removes the entries of TorchScript with the paths of source files on this machine."""
+    with zipfile.ZipFile(script) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist() if not name.endswith(".debug_pkl")}
+    with zipfile.ZipFile(script, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
 def refused(point):
     """Writes files that are refused."""
     old = {"_use_new_zipfile_serialization": False}
@@ -214,8 +228,8 @@ def refused(point):
     torch_save({"model": point, "ema": mapped(point, torch.clone)}, "refused", "twice.pt")
     torch_save(point | {"fc1.weight": Command()}, "refused", "command.pt")
     torch_save(Command(), "refused", "outermost.pt")
-    script = torch.jit.script(module(point))
-    torch.jit.save(script, HERE / "refused" / "script.pt")
+    torch.jit.save(torch.jit.script(module(point)), HERE / "refused" / "script.pt")
+    without_paths(HERE / "refused" / "script.pt")
     # A command beside the weights is not run either, and does no harm.
     torch_save({"state_dict": point, "command": Command()}, "beside", "0.pt")
     torch_save({"state_dict": point, "command": Command()}, "beside", "1.pt")
@@ -226,7 +240,7 @@ def main():
     shutil.rmtree(HERE, ignore_errors=True)
     HERE.mkdir()
     (HERE / "tiny.toml").write_text(NETWORK)
-    for step, point in zip([0, 5, 10], points()):
+    for step, point in zip([0, 5, 10], points(), strict=True):
         same(point, step)
     refused(next(points()))
 

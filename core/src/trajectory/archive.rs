@@ -91,15 +91,15 @@ fn directory(file: &File, length: u64) -> io::Result<Option<((u64, u64), u64)>> 
     file.read_exact_at(&mut tail, length - looked_at)?;
     let is_end = |at: &usize| {
         let comment = number(&tail, at + 20, 2);
-        tail[*at..].starts_with(OF_END)
-            && comment == Some((tail.len() - at - END) as u64)
+        tail[*at..].starts_with(OF_END) && comment == Some((tail.len() - at - END) as u64)
     };
     let places = tail.len().checked_sub(END).map(|last| 0..=last);
     let Some(at) = places.and_then(|mut places| places.rfind(is_end)) else {
         return Ok(None);
     };
     let mut end = length - looked_at + at as u64;
-    let mut fields = [(10, 2), (12, 4), (16, 4)].map(|(field, width)| number(&tail, at + field, width));
+    let mut fields =
+        [(10, 2), (12, 4), (16, 4)].map(|(field, width)| number(&tail, at + field, width));
     if let Some(locator) = end.checked_sub(LOCATOR as u64) {
         let mut bytes = [0; LOCATOR];
         file.read_exact_at(&mut bytes, locator)?;
@@ -199,7 +199,17 @@ mod tests {
         let field = |value: u64| if large { vec![0xff; 4] } else { le(value, 4) };
         let extra: Vec<u8> = if large {
             // Another field first.
-            [le(9, 2), le(1, 2), vec![7], le(1, 2), le(24, 2), le(5, 8), le(5, 8), le(0, 8)].concat()
+            [
+                le(9, 2),
+                le(1, 2),
+                vec![7],
+                le(1, 2),
+                le(24, 2),
+                le(5, 8),
+                le(5, 8),
+                le(0, 8),
+            ]
+            .concat()
         } else {
             Vec::new()
         };
@@ -223,7 +233,16 @@ mod tests {
         let mut all = [&header, &data[..], &entry].concat();
         let end = all.len() as u64;
         if large {
-            all.extend([OF_LARGE_END, &[0; 28][..], &le(1, 8), &le(size, 8), &le(start, 8)].concat());
+            all.extend(
+                [
+                    OF_LARGE_END,
+                    &[0; 28][..],
+                    &le(1, 8),
+                    &le(size, 8),
+                    &le(start, 8),
+                ]
+                .concat(),
+            );
             all.extend([OF_LOCATOR, &[0; 4][..], &le(end, 8), &le(1, 4)].concat());
             all.extend([OF_END, &[0; 4][..], &[0xff; 12]].concat());
         } else {
@@ -253,7 +272,10 @@ mod tests {
         let whole = Some(vec![("a".to_owned(), 5, false, Some(34))]);
         for large in [false, true] {
             for comment in [&b""[..], b"PK\x05\x06 and more"] {
-                assert!(read(&archive(large, comment)) == whole, "{large} {comment:?}");
+                assert!(
+                    read(&archive(large, comment)) == whole,
+                    "{large} {comment:?}"
+                );
             }
             // What is cut off or changed is missed, not trusted.
             let bytes = archive(large, b"");

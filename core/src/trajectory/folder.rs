@@ -64,7 +64,6 @@ pub fn points(folder: &Path) -> Result<Vec<FoundPoint>, String> {
             if !files.is_empty() {
                 return Err(mixed(&files, &folders));
             }
-            let like = |name: &&String| same_words(name, &first.name);
             let like = |name: &str| same_words(name, &first.name);
             let what = if let Some((name, files)) = unclear.iter().find(|(name, _)| like(name)) {
                 Some(several(name, files))
@@ -208,8 +207,14 @@ mod tests {
     #[test]
     fn points_are_files_or_the_folders_of_a_model() {
         for (files, points) in [
-            ("s1.safetensors s2.pt", &["s1.safetensors s1.safetensors", "s2.pt s2.pt"][..]),
-            ("._s1.pt .s3.pt s1.pt s2.pt notes.txt", &["s1.pt s1.pt", "s2.pt s2.pt"]),
+            (
+                "s1.safetensors s2.pt",
+                &["s1.safetensors s1.safetensors", "s2.pt s2.pt"][..],
+            ),
+            (
+                "._s1.pt .s3.pt s1.pt s2.pt notes.txt",
+                &["s1.pt s1.pt", "s2.pt s2.pt"],
+            ),
             (
                 "c-1/model.safetensors c-1/optimizer.pt c-1/training_args.bin c-2/pytorch_model.bin c-2/rng_state.pth \
                  trainer_state.json runs/events",
@@ -219,7 +224,10 @@ mod tests {
                 "1/model.safetensors.index.json 1/model-00001-of-00001.safetensors 2/x.bin.index.json 2/x-1-of-1.bin",
                 &["1 1/model.safetensors.index.json", "2 2/x.bin.index.json"],
             ),
-            ("1/weights.ckpt 2/last.ckpt", &["1 1/weights.ckpt", "2 2/last.ckpt"]),
+            (
+                "1/weights.ckpt 2/last.ckpt",
+                &["1 1/weights.ckpt", "2 2/last.ckpt"],
+            ),
         ] {
             assert_eq!(found(files).unwrap(), points, "{files}");
         }
@@ -229,8 +237,14 @@ mod tests {
     fn folders_whose_points_are_unclear_are_refused() {
         for (files, needles) in [
             ("a.txt", ["has 0 points", "not read: a.txt"]),
-            ("s1.pt s2.h5 s3.npz", ["has 1 point:", "not read: s2.h5, s3.npz"]),
-            ("model.safetensors optimizer.pt", ["model.safetensors", "the folder above"]),
+            (
+                "s1.pt s2.h5 s3.npz",
+                ["has 1 point:", "not read: s2.h5, s3.npz"],
+            ),
+            (
+                "model.safetensors optimizer.pt",
+                ["model.safetensors", "the folder above"],
+            ),
             (
                 "model.safetensors.index.json model-00001-of-00001.safetensors",
                 ["model.safetensors.index.json", "the folder above"],
@@ -247,7 +261,10 @@ mod tests {
                 "c-1/model.safetensors c-2/model.safetensors c-3/a.pt c-3/b.pt",
                 ["c-3 has", "a.pt, b.pt"],
             ),
-            ("c-1/a.pt c-1/b.pt c-2/a.pt c-2/b.pt", ["c-1 has several", "a.pt, b.pt"]),
+            (
+                "c-1/a.pt c-1/b.pt c-2/a.pt c-2/b.pt",
+                ["c-1 has several", "a.pt, b.pt"],
+            ),
         ] {
             let said = found(files).unwrap_err();
             for needle in needles {

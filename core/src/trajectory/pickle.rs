@@ -568,7 +568,11 @@ mod tests {
         let with_arguments: Vec<u8> = KNOWN.concat();
         for code in u8::MIN..=u8::MAX {
             let known = with_arguments.contains(&code);
-            let needle = if known || code == b'.' { "" } else { "an unknown operation" };
+            let needle = if known || code == b'.' {
+                ""
+            } else {
+                "an unknown operation"
+            };
             let said = read(&[code]).err().unwrap_or_default();
             // Many lack a value or an argument here.
             assert!(said.contains(needle), "{code:#x}: {said}");
@@ -622,9 +626,18 @@ mod tests {
             (b"\x80\x02t.", ["a mark", "byte 3"]),
             (b"\x80\x02(N\x86.", ["not there", "byte 5"]),
             (b"\x80\x02}(Nu.", ["no value", "byte 6"]),
-            (b"\x80\x02Nr\xff\xff\xff\xff.", ["beyond its own length", "byte 8"]),
-            (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", ["ends early", "byte 11"]),
-            (b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", ["ends early", "byte 11"]),
+            (
+                b"\x80\x02Nr\xff\xff\xff\xff.",
+                ["beyond its own length", "byte 8"],
+            ),
+            (
+                b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.",
+                ["ends early", "byte 11"],
+            ),
+            (
+                b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
+                ["ends early", "byte 11"],
+            ),
         ] {
             let said = Pickle::read(bytes.to_vec()).err().unwrap();
             for needle in needles {

@@ -1,5 +1,6 @@
 //! A point of a path in files: their headers are checked on opening, their numbers on reading.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
@@ -243,6 +244,14 @@ fn apply<T>(rename: &Rename, tensors: &mut BTreeMap<String, T>) -> Result<bool, 
     Ok(!changes.is_empty())
 }
 
+/// Returns the prefixes before a tensor's name among these names.
+fn prefixes<'a>(names: &BTreeSet<&'a str>, tensor: &Tensor) -> impl Iterator<Item = &'a str> {
+    let before = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(tensor.name.as_str()));
+    before.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+}
+
 /// Returns the prefix before the network's names of all tensors: empty, or the same for all.
 fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String> {
     let Some(first) = layout.tensors.first() else {
@@ -252,29 +261,14 @@ fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String
         let mut tensors = layout.tensors.iter();
         tensors.all(|tensor| names.contains(format!("{prefix}{}", tensor.name).as_str()))
     };
-    let before = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(first.name.as_str()));
-    let before = before.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
-    let fitting: Vec<&str> = before.filter(fits).collect();
+    let fitting: Vec<&str> = prefixes(names, first).filter(fits).collect();
     match fitting.as_slice() {
         ["", ..] => Ok(String::new()),
         [one] => Ok((*one).to_owned()),
         [] if names.is_empty() => {
             Err("has no tensors with names: save the state dict of the network".to_owned())
         }
-        [] => {
-            let missing = |tensor: &&Tensor| !names.contains(tensor.name.as_str());
-            let tensor = layout.tensors.iter().find(missing).unwrap_or(first);
-            let names: Vec<&str> = names.iter().copied().collect();
-            Err(format!(
-                "has no tensor `{}` of shape {:?}; it has {}. Save all tensors under the names of the network \
-                 (`lcascope info RUN.h5` lists its layers), or translate the names with --rename FROM=TO",
-                tensor.name,
-                tensor.shape,
-                name::list(names.into_iter())
-            ))
-        }
+        [] => Err(missing(names, layout, first)),
         [one, ..] => Err(format!(
             "contains the tensors of the network more than once, under {}: save only one of them, or choose one, such \
              as the first with --rename {}=",
@@ -282,4 +276,31 @@ fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String
             name::escaped(one)
         )),
     }
+}
+
+/// Says which tensor of the network is missing: the first one without the prefix that most of the others have.
+fn missing(names: &BTreeSet<&str>, layout: &ParamLayout, first: &Tensor) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for prefix in layout
+        .tensors
+        .iter()
+        .flat_map(|tensor| prefixes(names, tensor))
+    {
+        *counts.entry(prefix).or_default() += 1;
+    }
+    let most = counts
+        .into_iter()
+        .max_by_key(|(prefix, count)| (*count, Reverse(prefix.len())));
+    let prefix = most.map_or("", |(prefix, _)| prefix);
+    let is_missing =
+        |tensor: &&Tensor| !names.contains(format!("{prefix}{}", tensor.name).as_str());
+    let tensor = layout.tensors.iter().find(is_missing).unwrap_or(first);
+    format!(
+        "has no tensor `{}{}` of shape {:?}; it has {}. Save all tensors under the names of the network \
+         (`lcascope info RUN.h5` lists its layers), or translate the names with --rename FROM=TO",
+        name::escaped(prefix),
+        tensor.name,
+        tensor.shape,
+        name::list(names.iter().copied())
+    )
 }

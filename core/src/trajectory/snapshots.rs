@@ -260,7 +260,7 @@ mod tests {
             ),
             (
                 safetensors(&fits()[..1]),
-                ["no tensor `fc1.bias`", "one file per point"],
+                ["no tensor `fc1.bias`", "--rename FROM=TO"],
             ),
             (
                 safetensors(&twice.collect::<Vec<_>>()),

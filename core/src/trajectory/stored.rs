@@ -88,7 +88,12 @@ impl StoredTensor {
         let count: usize = self.shape.iter().product();
         match self.dtype {
             Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {}
-            other => return Some(format!("has type {other:?}; use F64, F32, F16 or BF16")),
+            other => {
+                return Some(format!(
+                    "has numbers of type {other:?}; weights must be F64, F32, F16 or BF16: convert it (`.float()` in \
+                     PyTorch)"
+                ));
+            }
         }
         let bytes = self.span.saturating_mul(width(self.dtype));
         (bytes > ALWAYS_READ && self.span / 16 > count).then(|| {
@@ -152,5 +157,64 @@ fn fill<const N: usize>(into: &mut [f32], bytes: &[u8], number: impl Fn([u8; N])
     let (numbers, _) = bytes.as_chunks::<N>();
     for (value, &bytes) in into.iter_mut().zip(numbers) {
         *value = number(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_range(shape: &[usize], strides: &[usize], offset: usize) -> Result<StoredTensor, String> {
+        let axes = (shape.to_vec(), strides.to_vec());
+        StoredTensor::in_range(Dtype::F32, axes, (0, 48), offset)
+    }
+
+    #[test]
+    fn numbers_are_read_along_the_strides() {
+        let file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0_u8..12)
+            .flat_map(|i| f32::from(i).to_le_bytes())
+            .collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        for (shape, strides, offset, want) in [
+            (
+                &[2, 3][..],
+                &[3, 1][..],
+                6,
+                &[6.0, 7.0, 8.0, 9.0, 10.0, 11.0][..],
+            ),
+            (&[2, 3], &[1, 4], 0, &[0.0, 4.0, 8.0, 1.0, 5.0, 9.0]),
+            (&[2, 2], &[0, 1], 5, &[5.0, 6.0, 5.0, 6.0]),
+            (&[1, 2], &[99, 1], 10, &[10.0, 11.0]),
+            (&[], &[], 3, &[3.0]),
+            (&[2, 0], &[1, 1], 12, &[]),
+        ] {
+            let mut read = vec![f32::NAN; want.len()];
+            let tensor = in_range(shape, strides, offset).unwrap();
+            assert_eq!(tensor.fault(), None);
+            tensor.read(&file, &mut read).unwrap();
+            assert_eq!(read, want, "{shape:?} {strides:?} {offset}");
+        }
+    }
+
+    #[test]
+    fn a_tensor_beyond_its_range_is_refused() {
+        const HUGE: usize = usize::MAX / 2;
+        for (shape, strides, offset) in [
+            (&[2, 3][..], &[3, 1][..], 7),
+            (&[2], &[12], 0),
+            (&[2], &[HUGE], 0),
+            (&[HUGE], &[1], 0),
+            (&[HUGE, HUGE], &[0, 0], 0),
+            (&[3], &[HUGE], HUGE),
+            (&[1], &[1], HUGE),
+            (&[0], &[1], 13),
+        ] {
+            let said = in_range(shape, strides, offset).err();
+            assert!(
+                said.is_some_and(|it| it.contains("larger than its data")),
+                "{shape:?} {strides:?}"
+            );
+        }
     }
 }

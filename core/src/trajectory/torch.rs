@@ -43,9 +43,7 @@ pub fn contents(file: &File, length: u64) -> io::Result<Result<Contents, String>
     let (pickle, value) = match Pickle::read(bytes) {
         Ok(read) => read,
         Err(what) => {
-            return Ok(Err(format!(
-                "is damaged ({PICKLE}: {what}): {COPY}"
-            )));
+            return Ok(Err(format!("is damaged ({PICKLE}: {what}): {COPY}")));
         }
     };
     Ok(StateDict { archive, pickle }.tensors(value, size))
@@ -185,11 +183,12 @@ impl StateDict {
                 .and_then(|(class, _)| self.pickle.global(class));
             let what = match made {
                 Some((module, name)) => {
-                    format!("an object of {}", escaped(&format!("{module}.{name}")))
+                    let made = escaped(&format!("{module}.{name}"));
+                    format!("an object of {made}, which is not created, instead of a state dict")
                 }
-                None => "something else".to_owned(),
+                None => "no state dict (a dictionary of tensors)".to_owned(),
             };
-            return Err(format!("contains {what}, not a state dict: {AGAIN}"));
+            return Err(format!("contains {what}: {AGAIN}"));
         };
         let mut contents = Contents::new();
         // Names of dictionaries are repeated for every tensor: a file can be small and they very long.
@@ -246,8 +245,8 @@ impl StateDict {
                 ) => (function, arguments),
                 (Some((module, name)), _) => {
                     return Err(format!(
-                        "is an object of {}, not a plain tensor: save it as one (`.dequantize()`, `.to_dense()` or \
-                         `torch.tensor(…)` in PyTorch)",
+                        "is not a plain tensor but made by {}, which is not called: save it as a plain tensor \
+                         (`.dequantize()`, `.to_dense()` or `torch.tensor(…)` in PyTorch)",
                         escaped(&format!("{module}.{name}"))
                     ));
                 }
@@ -278,7 +277,10 @@ impl StateDict {
         let (module, class) = pickle.global(class).ok_or_else(damaged)?;
         let dtype = dtype(class).filter(|_| module == "torch").ok_or_else(|| {
             let class = escaped(&format!("{module}.{class}"));
-            format!("has numbers of {class}; use float64, float32, float16 or bfloat16")
+            format!(
+                "has numbers of {class}; weights must be float64, float32, float16 or bfloat16: convert it (`.float()` \
+                 in PyTorch)"
+            )
         })?;
         let key = pickle.text(key).ok_or_else(damaged)?;
         let range = match self.archive.storages.get(key) {
@@ -296,7 +298,10 @@ impl StateDict {
 
     fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let sizes = self.pickle.tuple(value)?;
-        let sizes = sizes.iter().take(MOST_AXES + 1).map(|value| self.size(*value));
+        let sizes = sizes
+            .iter()
+            .take(MOST_AXES + 1)
+            .map(|value| self.size(*value));
         sizes
             .collect::<Option<Vec<_>>>()
             .filter(|sizes| sizes.len() <= MOST_AXES)
@@ -353,7 +358,7 @@ mod tests {
     #[test]
     fn whatever_byte_is_damaged_all_that_is_read_is_in_the_file() {
         for (name, tensors) in [
-            ("same/lightning/epoch=2-step=5.ckpt", 18),
+            ("same/lightning/epoch=2-step=5.ckpt", 6),
             ("same/shared/5.pt", 6),
             ("same/parameters/5.pt", 6),
             ("refused/command.pt", 5),
