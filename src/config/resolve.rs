@@ -35,7 +35,7 @@ pub struct TrajectoryChoice {
     pub path: PathBuf,
     /// Number of equal steps on the straight line between the ends, if the path is not followed.
     pub straight: Option<u64>,
-    /// How names of tensors in a folder become the network's.
+    /// Changes of the tensors' names in a folder that make them the network's, one after another.
     pub renames: Vec<Rename>,
 }
 

@@ -31,7 +31,7 @@ pub enum Value {
     Dict(u32),
     /// A function or class, and its arguments.
     Call(u32),
-    /// What the program that wrote the pickle keeps elsewhere, by an identifier.
+    /// An identifier of something that is kept beside the pickle.
     Persistent(u32),
 }
 

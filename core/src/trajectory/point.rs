@@ -266,7 +266,7 @@ fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String
         ["", ..] => Ok(String::new()),
         [one] => Ok((*one).to_owned()),
         [] if names.is_empty() => {
-            Err("has no tensors with names: save the state dict of the network".to_owned())
+            Err("has no named tensors: save the state dict of the network".to_owned())
         }
         [] => Err(missing(names, layout, first)),
         [one, ..] => Err(format!(

@@ -18,7 +18,7 @@ pub struct Rename {
 /// A text that is not a [`Rename`].
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "invalid renaming `{0}`: use FROM=TO, such as encoder.=net. (what FROM is in the files becomes TO, which may be empty)"
+    "invalid renaming `{0}`: use FROM=TO, such as encoder.=net. (FROM in the names of tensors in files is replaced by TO, which may be empty)"
 )]
 pub struct RenameError(String);
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// What a file has under each name: a tensor, or the end of a sentence that says why it cannot be read.
+/// Tensors by name; or why they cannot be read, as the end of a sentence that begins with the name.
 pub type Contents = BTreeMap<String, Result<StoredTensor, String>>;
 
 /// Bytes of a larger tensor that are always read to get a part of it.

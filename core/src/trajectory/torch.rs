@@ -123,7 +123,7 @@ impl Archive {
             None => return Ok(Err(format!("is damaged (it has no {PICKLE}): {COPY}"))),
         };
         if pickle.1 > LONGEST_PICKLE {
-            let (size, most) = (pickle.1 >> 20, LONGEST_PICKLE >> 20);
+            let (size, most) = (pickle.1.div_ceil(1 << 20), LONGEST_PICKLE >> 20);
             return Ok(Err(format!(
                 "has {size} MiB beside its tensors, and up to {most} are read: save the state dict alone; {AGAIN}"
             )));
