@@ -328,6 +328,7 @@ impl RunReader {
         }
         Ok(RunState {
             status,
+            marked: self.marked,
             message: message.concat(),
             committed: steps,
             paused: paused && status == Status::Running,

@@ -56,7 +56,7 @@ impl Resumable {
         // A run killed before it was closed has all its steps, but lacks what was still to be written.
         let planned = reader.header().planned_steps;
         let has_all = planned > 0 && state.committed >= planned;
-        if has_all && state.status == Status::Finished {
+        if has_all && state.status == Status::Finished && !state.marked {
             return Err(StoreError::Complete {
                 path: path.to_owned(),
                 steps: state.committed,

@@ -20,6 +20,8 @@ pub struct RunState {
     pub silent: f64,
     /// Whether a writer holds the file's lock; `None` if locks cannot tell.
     pub held: Option<bool>,
+    /// Whether a writer had the file open when it was opened for reading, or was killed before it had closed it.
+    pub marked: bool,
     /// The writer's host; empty in files from older versions.
     pub host: String,
     /// The writer's process id on that host.

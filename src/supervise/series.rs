@@ -109,7 +109,8 @@ impl RunTask {
             )));
         }
         Ok(match opened.state.status {
-            Status::Finished => RunFileState::Complete,
+            // Otherwise it was killed before it was closed.
+            Status::Finished if !opened.state.marked => RunFileState::Complete,
             _ => RunFileState::Begun(opened.state.committed),
         })
     }

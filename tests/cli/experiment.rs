@@ -173,7 +173,8 @@ fn an_experiment_killed_at_any_call_gives_the_same_results() {
         let complete: Vec<&&str> = (runs.iter())
             .filter(|run| {
                 let reader = RunReader::open(&output.join(run));
-                reader.is_ok_and(|reader| reader.refresh().unwrap().status == Status::Finished)
+                let state = reader.map(|reader| reader.refresh().unwrap());
+                state.is_ok_and(|state| state.status == Status::Finished && !state.marked)
             })
             .collect();
         let mut again = Outcome::of(command());

@@ -68,6 +68,37 @@ pub fn strace(command: &Command, expressions: &[&str], log: Option<&Path>) -> Co
     traced
 }
 
+/// Kills a command at each of the last few of its calls of one kind, and calls `look` after each. Returns the number of
+/// kills.
+pub fn killed_at_the_end(
+    command: &Command,
+    call: &str,
+    few: usize,
+    mut look: impl FnMut(&str),
+) -> usize {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(calls) = calls(command, &scratch.path().join("log")) else {
+        skipped("no strace");
+        return 0;
+    };
+    look("undisturbed");
+    let mut kills = 0;
+    for n in (calls[call].saturating_sub(few)..=calls[call]).filter(|&n| n > 0) {
+        kills += usize::from(kill_at(command, call, n));
+        look(&format!("killed at {call} number {n}"));
+    }
+    kills
+}
+
+/// Runs a command and kills it at its n-th call of a kind; returns whether it got there.
+fn kill_at(command: &Command, call: &str, n: usize) -> bool {
+    let inject = format!("inject={call}:signal=SIGKILL:when={n}");
+    let mut traced = strace(command, &[&format!("trace={call}"), &inject], None);
+    traced.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = traced.status().unwrap();
+    status.signal().is_some() || !status.success()
+}
+
 /// Kills a command at each of its calls, or at `some` of them, and calls `look` with a description after each. Returns
 /// the number of kills.
 pub fn killed_everywhere(command: &Command, some: usize, mut look: impl FnMut(&str)) -> usize {
@@ -85,11 +116,7 @@ pub fn killed_everywhere(command: &Command, some: usize, mut look: impl FnMut(&s
             count.div_ceil(some)
         };
         for n in (1..=count).step_by(stride) {
-            let inject = format!("inject={call}:signal=SIGKILL:when={n}");
-            let mut traced = strace(command, &[&format!("trace={call}"), &inject], None);
-            traced.stdout(Stdio::null()).stderr(Stdio::null());
-            let status = traced.status().unwrap();
-            kills += usize::from(status.signal().is_some() || !status.success());
+            kills += usize::from(kill_at(command, call, n));
             look(&format!("killed at {call} number {n}"));
         }
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common::kills::{killed_everywhere, strace};
+use crate::common::kills::{killed_at_the_end, killed_everywhere, strace};
 use crate::common::skip::skipped;
 use crate::common::{
     Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
@@ -665,6 +665,31 @@ fn a_resume_killed_while_truncating_loses_nothing_before_its_checkpoint() {
         assert!((7..=14).contains(&steps), "{when}: {steps}");
         fs::write(&path, &before).unwrap();
     });
+}
+
+#[test]
+fn a_finished_run_killed_before_it_was_closed_is_closed_by_resuming() {
+    let folder = tempdir().unwrap();
+    let net = network(&folder);
+    let flags = [net.to_str().unwrap(), "--steps=3"];
+    let (command, path) = train_command(folder.path(), "run.h5", &flags);
+    let mut unclosed = 0;
+    let kills = killed_at_the_end(&command, "pwrite64", 8, |when| {
+        let state = RunReader::open(&path).unwrap().refresh().unwrap();
+        if state.marked {
+            unclosed += usize::from(state.status == Status::Finished);
+            let outcome = Outcome::of(resume_command(&path));
+            assert_eq!(outcome.code, Some(0), "{when}: {outcome:?}");
+        }
+        // The HDF5 library opens only what was closed.
+        let file = RunFile::open(&path);
+        let committed = file.0.dataset("state/committed").unwrap();
+        assert_eq!(committed.read_raw::<u64>().unwrap(), [3]);
+        drop((committed, file));
+        assert_verified(&path);
+        fs::remove_file(&path).unwrap();
+    });
+    assert!(kills == 0 || unclosed > 0);
 }
 
 #[test]

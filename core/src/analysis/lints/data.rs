@@ -176,6 +176,11 @@ impl Data<'_> {
     }
 
     fn not_held_out(&self) -> Option<String> {
+        let [_, held_out] = self.examples;
+        if held_out.iter().all(|&count| count == 0) {
+            // There is no held-out loss.
+            return None;
+        }
         let verbs = ["has no held-out examples", "have no held-out examples"];
         let remedy = if self.is_drawn[1] {
             "; a larger --test-size may include some"
@@ -437,6 +442,8 @@ mod tests {
             &[1, 2, 3],
             &[&["classes 1, 2 and 3 have no held-out examples"]],
         );
+        let every: Vec<usize> = (0..11).collect();
+        says(&[], &every, &[]);
         let many = [1, 2, 3, 4, 5, 6, 7];
         says(
             &many,
