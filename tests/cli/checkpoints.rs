@@ -1,4 +1,4 @@
-//! `lcascope allocate` along checkpoints of PyTorch and Hugging Face, which `tests/golden/checkpoints.py` has written.
+//! `lcascope allocate` along checkpoints of `PyTorch` and Hugging Face, which `tests/golden/checkpoints.py` has written.
 
 use std::fs;
 use std::io::Write;
@@ -551,35 +551,35 @@ fn damaged_and_hostile_files_neither_crash_nor_hang_nor_fill_the_memory() {
     limited(&weights, "a hole").fails(1, &[directory]);
 }
 
+/// A pickle in which all tensors of the network are the same one, with these axes and strides.
+fn tensors(axes: &[u8], strides: &[u8]) -> Vec<u8> {
+    let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ";
+    let start = b"\x80\x02}ctorch._utils\n_rebuild_tensor_v2\n(";
+    let tensor = [&start[..], storage, b"K\0", axes, strides, b"tRq\x020"].concat();
+    let names = [
+        "conv1.weight",
+        "conv1.bias",
+        "fc1.weight",
+        "fc1.bias",
+        "fc2.weight",
+        "fc2.bias",
+    ];
+    let set = names.map(|name| {
+        [
+            b"\x8c",
+            &[u8::try_from(name.len()).unwrap()],
+            name.as_bytes(),
+            b"h\x02s",
+        ]
+        .concat()
+    });
+    [&tensor[..], &set.concat(), b"."].concat()
+}
+
 /// Pickles that would take much memory or time: what they do, and what is said about them.
 fn hostile_pickles() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let repeated = |unit: &[u8], times: usize, end: &[u8]| {
         [&b"\x80\x02}X\x01\0\0\0aN"[..], &unit.repeat(times), end].concat()
-    };
-    // All tensors of the network are this one.
-    let tensors = |axes: &[u8], strides: &[u8]| {
-        let storage =
-            b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ";
-        let start = b"\x80\x02}ctorch._utils\n_rebuild_tensor_v2\n(";
-        let tensor = [&start[..], storage, b"K\0", axes, strides, b"tRq\x020"].concat();
-        let names = [
-            "conv1.weight",
-            "conv1.bias",
-            "fc1.weight",
-            "fc1.bias",
-            "fc2.weight",
-            "fc2.bias",
-        ];
-        let set = names.map(|name| {
-            [
-                b"\x8c",
-                &[u8::try_from(name.len()).unwrap()],
-                name.as_bytes(),
-                b"h\x02s",
-            ]
-            .concat()
-        });
-        [&tensor[..], &set.concat(), b"."].concat()
     };
     let huge = [b"\x8a\x08".as_slice(), &i64::MAX.to_le_bytes()].concat();
     let one = [&huge[..], b"\x85"].concat();

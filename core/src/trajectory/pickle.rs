@@ -648,8 +648,8 @@ mod tests {
 
     #[test]
     fn nesting_and_repetition_take_no_more_room_than_their_bytes() {
-        assert_eq!((size_of::<Value>(), size_of::<Option<Value>>()), (8, 8));
         const TIMES: usize = 1 << 19;
+        assert_eq!((size_of::<Value>(), size_of::<Option<Value>>()), (8, 8));
         let deep = |start: &[u8], level: &[u8], end: &[u8]| {
             let bytes = pickle(&[start, &level.repeat(TIMES), end].concat());
             let length = bytes.len();

@@ -288,8 +288,10 @@ fn missing(names: &BTreeSet<&str>, layout: &ParamLayout, first: &Tensor) -> Stri
     {
         *counts.entry(prefix).or_default() += 1;
     }
+    // One alone says little: something else may have such a name.
     let most = counts
         .into_iter()
+        .filter(|(_, count)| *count > 1)
         .max_by_key(|(prefix, count)| (*count, Reverse(prefix.len())));
     let prefix = most.map_or("", |(prefix, _)| prefix);
     let is_missing =

@@ -293,7 +293,7 @@ mod tests {
             ),
             (
                 b"\x02\0\0\0\0\0\0\0{}".to_vec(),
-                ["no tensor `fc1.weight`", "[2, 3]"],
+                ["no named tensors", "save the state dict"],
             ),
             (
                 b"\x01\x02".to_vec(),
