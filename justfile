@@ -80,7 +80,7 @@ fuzz seconds='600':
 ci:
     .ci/run
 
-# Make the golden numbers of the tests anew (needs torch, numpy, scipy and h5py; PYTHON=… chooses the Python)
+# Make the golden numbers of the tests anew (needs torch, numpy, scipy, h5py and safetensors; PYTHON=… chooses the Python)
 golden:
     {{ python }} tests/golden/mnist_fc.py
     {{ python }} tests/golden/presets.py
@@ -88,6 +88,7 @@ golden:
     {{ python }} tests/golden/analysis.py
     {{ python }} tests/golden/planted.py
     {{ python }} tests/golden/paired.py
+    {{ python }} tests/golden/checkpoints.py
 
 # Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)
 fixture:

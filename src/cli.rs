@@ -2,15 +2,20 @@
 
 mod tips;
 
+mod generate;
+
 use std::env;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub use generate::{completions, man};
+
 use crate::config::{ColorChoice, GlyphsChoice, Options};
 use crate::export::Format;
 use crate::sheet::{UnknownView, View};
+use crate::trajectory::Rename;
 
 /// See which parameters of a network are doing the learning.
 ///
@@ -160,7 +165,8 @@ pub struct TrainArgs {
 #[command(allow_negative_numbers = true)]
 pub struct AllocateArgs {
     /// Run file with weights (`train --record-weights`), another HDF5 file with `weight/value`, or a
-    /// folder of .safetensors files, one per point
+    /// folder with a file per point (.safetensors, or .pt, .pth, .bin, .ckpt of torch.save), or a
+    /// folder per point (checkpoint-N with the model of Hugging Face)
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
     /// Print what the run would take in memory, on the disk and in time, and write nothing
@@ -169,6 +175,10 @@ pub struct AllocateArgs {
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,
+    /// Replace FROM by TO in the names of the tensors in the files, such as encoder.= or
+    /// bn1.weight=bn1.scale; not within a word or number; repeatable, one after another
+    #[arg(long, value_name = "FROM=TO")]
+    pub rename: Vec<Rename>,
     /// TOML file with flags as keys, or a run file, for the network, the data and the integration; its training
     /// settings are ignored [default: WEIGHTS, if it is a run file]
     #[arg(long, value_name = "FILE")]

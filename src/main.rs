@@ -71,7 +71,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             file,
         }) => sandbox::serve(&file, details, answer),
         Some(Command::Record(args)) => commands::record(&args),
-        Some(Command::Completions { shell }) => commands::completions(shell),
-        Some(Command::Man { command }) => commands::man(command.as_deref()),
+        Some(Command::Completions { shell }) => supervise::print(&cli::completions(shell)),
+        Some(Command::Man { command }) => supervise::print(&cli::man(command.as_deref())?),
     }
 }

@@ -25,9 +25,16 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         Some(path) => read_config(path)?,
         None => options_beside(&args.weights)?,
     };
+    // Those of a configuration are about files too.
+    let rename = if args.rename.is_empty() && args.weights.is_dir() {
+        base.rename.clone()
+    } else {
+        args.rename.clone()
+    };
     let options = Options {
         course: Some(args.weights.clone()),
         straight: args.straight,
+        rename,
         // The source run's recording does not apply to this one.
         record_weights: None,
         record_params: None,

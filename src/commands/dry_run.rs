@@ -39,7 +39,10 @@ fn describe(config: &RunConfig, header: &RunHeader, gradient: Duration) -> Strin
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<12} {value}");
     };
-    line("network", format!("{}, {params} parameters", header.network));
+    line(
+        "network",
+        format!("{}, {params} parameters", header.network),
+    );
     let examples = header.allocated_examples();
     let examples = examples.unwrap_or(header.train_index.len());
     line("steps", format!("{steps}, over {examples} examples each"));
@@ -49,11 +52,17 @@ fn describe(config: &RunConfig, header: &RunHeader, gradient: Duration) -> Strin
     let each = need / (params as u64).max(1);
     line(
         "memory",
-        format!("at least {}{of_all}: {each} bytes per parameter", size(need)),
+        format!(
+            "at least {}{of_all}: {each} bytes per parameter",
+            size(need)
+        ),
     );
 
     let file = FileCost::of(header, config);
-    line("file", format!("about {}: {}", size(file.total()), file.parts()));
+    line(
+        "file",
+        format!("about {}: {}", size(file.total()), file.parts()),
+    );
 
     let gradients = new_gradients(&config.integration);
     let more = match config.integration.method {
@@ -103,7 +112,11 @@ impl FileCost {
         let arrays = vec![
             ("snapshots of totals", header.snapshots, 20 * params),
             ("checkpoints", checkpoints, checkpoint.sum()),
-            ("rows of all allocations", rows(config.record_params), 4 * params),
+            (
+                "rows of all allocations",
+                rows(config.record_params),
+                4 * params,
+            ),
             ("rows of all weights", weights, 4 * params),
         ];
         Self {

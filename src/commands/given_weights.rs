@@ -30,12 +30,20 @@ pub fn open_trajectory(
     }
     let failed = |error: TrajectoryError| Failure::Other(error.to_string());
     let mut trajectory: Box<dyn Trajectory> = if path.is_dir() {
-        Box::new(SnapshotFolder::open(path, layout).map_err(failed)?)
+        Box::new(SnapshotFolder::open(path, layout, &choice.renames).map_err(failed)?)
     } else {
         if !RecordedWeights::are_hdf5(path)
             && let Ok(what) = trajectory::what_it_is(path)
         {
             return Err(Failure::Other(format!("{}: {what}", path.display())));
+        }
+        if let Some(rename) = choice.renames.first() {
+            let what = format!(
+                "--rename {}: the weights in {} are one vector, whose tensors have no names",
+                harmless(&rename.to_string()),
+                path.display()
+            );
+            return Err(ConfigError(what).into());
         }
         sandbox::read_through_weights(path)?;
         Box::new(RecordedWeights::open(path, layout)?)

@@ -228,6 +228,11 @@ fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
     if let Some(steps) = config_value(config, "straight") {
         let _ = write!(text, ", on a straight line in {steps} steps");
     }
+    let renames = config.get("rename").and_then(Value::as_array);
+    let renames: Vec<&str> = (renames.into_iter().flatten().filter_map(Value::as_str)).collect();
+    if !renames.is_empty() {
+        let _ = write!(text, ", tensors renamed {}", harmless(&renames.join(", ")));
+    }
     let names: Vec<String> = files.iter().map(|name| harmless(name)).collect();
     let (first, last) = if names.len() > 2 * SHOWN {
         (&names[..SHOWN], &names[names.len() - SHOWN..])
@@ -237,7 +242,7 @@ fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
     if !first.is_empty() {
         let _ = write!(
             text,
-            ", {} files in this order: {}",
+            ", {} points in this order: {}",
             names.len(),
             first.join(", ")
         );

@@ -82,16 +82,16 @@ fn begin(client: &Client, memory: u32) -> Result<(PathBuf, RunningTraining), Fai
     let params = request.model.layout.params();
     let memory = SharedMemory::inherited(memory, params)
         .map_err(|error| ConfigError(format!("--memory {memory}: {error}")))?;
-    match request.resume.clone() {
-        None => begin_new(client, &memory, request),
-        Some(path) => resume(client, &memory, request, path),
+    match &request.resume {
+        None => begin_new(client, &memory, &request),
+        Some(path) => resume(client, &memory, &request, path.clone()),
     }
 }
 
 fn begin_new(
     client: &Client,
     memory: &SharedMemory,
-    request: RecordRequest,
+    request: &RecordRequest,
 ) -> Result<(PathBuf, RunningTraining), Failure> {
     let options = &Options {
         lca_every: Some(request.every),
@@ -104,7 +104,7 @@ fn begin_new(
         output::check(path, force, &CommandInputs::files(&[]))?;
     }
     let (config, planned) = resolve(options)?;
-    let PreparedTraining { header, trainer } = prepare(client, memory, &request, &config, planned)?;
+    let PreparedTraining { header, trainer } = prepare(client, memory, request, &config, planned)?;
     let write = WriteOptions {
         force,
         compression: config.compression,
@@ -138,7 +138,7 @@ fn begin_new(
 fn resume(
     client: &Client,
     memory: &SharedMemory,
-    request: RecordRequest,
+    request: &RecordRequest,
     path: PathBuf,
 ) -> Result<(PathBuf, RunningTraining), Failure> {
     let given = &request.options;
@@ -165,7 +165,7 @@ fn resume(
         ))
         .into());
     }
-    let prepared = prepare(client, memory, &request, &config, planned)?;
+    let prepared = prepare(client, memory, request, &config, planned)?;
     let ResumedRun {
         model,
         trainer,
@@ -321,6 +321,7 @@ fn prepare(
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]
 fn connection_failed(error: std::io::Error) -> Failure {
     Failure::Other(format!("the connection: {error}"))
 }

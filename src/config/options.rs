@@ -14,6 +14,7 @@ use super::spellings::called_here;
 use crate::lca::Method;
 use crate::optim::{LayerRule, Schedule};
 use crate::store::Compression;
+use crate::trajectory::Rename;
 
 /// Every flag of `lcascope train` is also a key of its TOML file, with underscores. `None` means not given.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -165,6 +166,10 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub straight: Option<u64>,
+    /// Translate the names of tensors in files.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<Rename>,
 
     /// Run file [default: runs/NETWORK-TIME.h5]
     #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
@@ -334,8 +339,8 @@ impl Options {
                 network, data, train_size, lca_size, validation_size, test_size, steps, epochs, batch_size,
                 optimizer, learning_rate, momentum, weight_decay, schedule, layer, seed, integrator, tolerance,
                 relative_tolerance, layer_tolerance, min_segments, max_segments, slice_size, lca_test, by_class,
-                class_every, lca_every, test_every, course, straight, checkpoint_every, record_weights, record_params,
-                snapshots, trace, compression, mantissa_bits, device, engine, threads,
+                class_every, lca_every, test_every, course, straight, rename, checkpoint_every, record_weights,
+                record_params, snapshots, trace, compression, mantissa_bits, device, engine, threads,
             ] and not [
                 repeats, output, force, headless, quiet, color, glyphs, fps,
             ]
@@ -353,7 +358,7 @@ impl Options {
                 record_params, snapshots, trace, compression, mantissa_bits,
             ] and not [
                 network, data, train_size, lca_size, validation_size, test_size, epochs, batch_size, optimizer,
-                learning_rate, momentum, weight_decay, schedule, layer, slice_size, course, straight, device,
+                learning_rate, momentum, weight_decay, schedule, layer, slice_size, course, straight, rename, device,
                 engine, threads, repeats, output, force, headless, quiet, color, glyphs, fps,
             ]
         )

@@ -19,6 +19,7 @@ use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::small_file;
 use crate::store::Compression;
+use crate::trajectory::Rename;
 
 /// Length of the training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct TrajectoryChoice {
     pub path: PathBuf,
     /// Number of equal steps on the straight line between the ends, if the path is not followed.
     pub straight: Option<u64>,
+    /// Changes of the tensors' names in a folder that make them the network's, one after another.
+    pub renames: Vec<Rename>,
 }
 
 /// A resolved run: everything that determines its numbers and the contents of its file.
@@ -206,12 +209,7 @@ impl RunConfig {
             Length::Steps(steps) => (Some(steps), None),
             Length::Epochs(epochs) => (None, Some(epochs)),
         };
-        let (optimizer, momentum) = match optimizer {
-            OptimizerChoice::Sgd { momentum } => (OptimizerKind::Sgd, Some(momentum)),
-            OptimizerChoice::Adam => (OptimizerKind::Adam, None),
-            OptimizerChoice::AdamW => (OptimizerKind::AdamW, None),
-            OptimizerChoice::RmsProp { momentum } => (OptimizerKind::RmsProp, Some(momentum)),
-        };
+        let (optimizer, momentum) = kind_and_momentum(optimizer);
         let IntegratorSettings {
             method,
             tolerance,
@@ -221,6 +219,7 @@ impl RunConfig {
             max_segments,
         } = integration;
         let follows = course.is_some();
+        let rename = course.as_ref().map(|it| it.renames.clone());
         let (course, straight) = course.map(|it| (it.path, it.straight)).unzip();
         let options = Options {
             network: Some(NetworkChoice::Inline(network)),
@@ -241,6 +240,7 @@ impl RunConfig {
             seed: Some(seed),
             course,
             straight: straight.flatten(),
+            rename: rename.unwrap_or_default(),
             integrator: Some(method),
             tolerance: Some(tolerance),
             relative_tolerance: Some(relative_tolerance),
@@ -273,11 +273,25 @@ impl RunConfig {
     }
 }
 
+/// Returns the options of an optimizer: its name and its momentum, if it has one.
+fn kind_and_momentum(optimizer: OptimizerChoice) -> (OptimizerKind, Option<f64>) {
+    match optimizer {
+        OptimizerChoice::Sgd { momentum } => (OptimizerKind::Sgd, Some(momentum)),
+        OptimizerChoice::Adam => (OptimizerKind::Adam, None),
+        OptimizerChoice::AdamW => (OptimizerKind::AdamW, None),
+        OptimizerChoice::RmsProp { momentum } => (OptimizerKind::RmsProp, Some(momentum)),
+    }
+}
+
 /// Returns the weights to follow, if any are given.
 fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
     let Some(path) = o.course.clone() else {
-        return match o.straight {
-            Some(_) => Err(ConfigError("`straight` needs `course`".to_owned())),
+        let alone = [
+            ("straight", o.straight.is_some()),
+            ("rename", !o.rename.is_empty()),
+        ];
+        return match alone.iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err(ConfigError(format!("`{key}` needs `course`"))),
             None => Ok(None),
         };
     };
@@ -296,7 +310,11 @@ fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
         return Err(ConfigError(what.to_owned()));
     }
     let straight = o.straight.map(|n| count("--straight", n)).transpose()?;
-    Ok(Some(TrajectoryChoice { path, straight }))
+    Ok(Some(TrajectoryChoice {
+        path,
+        straight,
+        renames: o.rename.clone(),
+    }))
 }
 
 /// Returns the chosen optimizer with its momentum.

@@ -88,6 +88,7 @@ impl Client {
     }
 
     /// Messages, each once, to whichever handle asks first. Disconnected after the error that ends them.
+    #[must_use]
     pub fn messages(&self) -> &Receiver<Result<ClientMessage, ClientError>> {
         &self.messages
     }

@@ -140,6 +140,7 @@ impl ClientEngine {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]
 fn failed(error: ClientError) -> EngineError {
     EngineError::Model(error.to_string())
 }

@@ -203,14 +203,16 @@ fn layout(layers: Vec<OpenLayer>) -> Result<ParamLayout, ConfigError> {
 
 /// The name, or, if the run file cannot hold it, its beginning and its end.
 fn fitting(name: &str) -> String {
+    const GAP: &str = "…";
     if name.len() <= MAX_NAME {
         return name.to_owned();
     }
-    const GAP: &str = "…";
     let left = MAX_NAME / 4;
     let right = MAX_NAME - GAP.len() - left;
-    let head = name.floor_char_boundary(left);
-    let tail = name.ceil_char_boundary(name.len() - right);
+    let boundaries = || name.char_indices().map(|(at, _)| at);
+    let head = boundaries().take_while(|&at| at <= left).last();
+    let tail = boundaries().find(|&at| at >= name.len() - right);
+    let (head, tail) = (head.unwrap_or(0), tail.unwrap_or(name.len()));
     format!("{}{GAP}{}", &name[..head], &name[tail..])
 }
 

@@ -33,6 +33,7 @@ pub fn check(
 }
 
 /// Returns the least memory that a run needs for its parameters, in bytes. Examples and activations come on top.
+#[must_use]
 pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
     let optimizer = ["optimizer_averages", "delayed"];
     let arrays = header.checkpoint.iter();

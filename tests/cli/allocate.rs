@@ -11,7 +11,7 @@ use tempfile::tempdir;
 
 const STEPS: usize = 6;
 
-fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
+pub fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
     let mut command = lcascope();
     command.arg("allocate").arg(weights).args(flags);
     command.arg("--quiet").arg("-o").arg(output);
@@ -19,7 +19,7 @@ fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
 }
 
 #[track_caller]
-fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
+pub fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
     let outcome = allocate(weights, flags, output);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let mut verify = lcascope();
@@ -40,7 +40,7 @@ fn trained(folder: &Path) -> std::path::PathBuf {
 }
 
 /// Datasets that depend on the path alone, not on how it was found.
-const OF_THE_PATH: [&str; 9] = [
+pub const OF_THE_PATH: [&str; 9] = [
     "loss/train",
     "loss/test",
     "lca/total",
@@ -225,7 +225,7 @@ fn the_order_of_the_points_is_printed_recorded_and_shown() {
     let file = RunFile::open(&folder.path().join("loud.h5"));
     assert_eq!(file.names("course/file"), files);
     let info = said(&["info", "loud.h5"], folder.path()).stdout;
-    let order = format!("7 files in this order: {}", files.join(", "));
+    let order = format!("7 points in this order: {}", files.join(", "));
     assert!(info.contains(&order), "{info}");
 
     let outcome = allocate(&["--quiet", "-o", "quiet.h5"]);
@@ -259,7 +259,7 @@ fn the_order_of_the_points_is_printed_recorded_and_shown() {
     );
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let info = said(&["info", "long.h5"], folder.path()).stdout;
-    let order = "15 files in this order: s0.safetensors, s1.safetensors, s2.safetensors";
+    let order = "15 points in this order: s0.safetensors, s1.safetensors, s2.safetensors";
     assert!(
         info.contains(order) && info.contains("s5.safetensors, … (3 more), s9.safetensors"),
         "{info}"
@@ -478,12 +478,7 @@ fn weights_that_cannot_be_followed_say_why() {
         2,
         &["none", "no such file"],
     );
-    fails(
-        folder.path(),
-        &[],
-        1,
-        &["0 *.safetensors files", "at least two"],
-    );
+    fails(folder.path(), &[], 1, &["has 0 points", "at least two"]);
     fails(&without, &[], 1, &["without.h5", "--record-weights"]);
     for (bytes, needles) in [
         (&b"seed = 1\n"[..], &["odd.bin: is text"]),

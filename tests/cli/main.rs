@@ -7,6 +7,7 @@ mod synthetic;
 
 mod allocate;
 mod architecture;
+mod checkpoints;
 mod circles;
 mod control;
 mod data;

@@ -32,7 +32,7 @@ struct Program {
     next: [f32; PARAMS],
     /// Added to the loss at each evaluation, to make it no function.
     drift: f64,
-    evaluations: usize,
+    evaluations: u32,
 }
 
 impl Program {
@@ -110,7 +110,7 @@ impl Program {
                 .collect();
             self.write(1, &gradient);
             let terms: Vec<f64> = point.iter().map(|x| x.powi(power)).collect();
-            let loss = terms.iter().sum::<f64>() + self.drift * self.evaluations as f64;
+            let loss = terms.iter().sum::<f64>() + self.drift * f64::from(self.evaluations);
             // Each class has one of the two examples, and half of the parameters.
             let class_loss = terms.chunks(3).map(|half| 2.0 * half.iter().sum::<f64>());
             let mut answer = json!({"message": "evaluated", "loss": loss, "accuracy": 0.5});
@@ -165,6 +165,7 @@ fn single(value: f64) -> f32 {
     value as f32
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `json!` at the caller's")]
 fn open(options: Value) -> Value {
     let layers = SHAPES.iter().map(|(name, shape)| {
         let (layer, kind) = name.split_once('.').unwrap();
@@ -234,10 +235,10 @@ fn a_recorded_path_has_the_exact_allocations_of_every_kind() {
     let params = file.reals("lca/param");
     assert_eq!(params.shape, [6, PARAMS]);
     for (step, points) in path_taken.windows(2).enumerate() {
-        for i in 0..PARAMS {
-            let exact = f64::from(points[1][i]).powi(4) - f64::from(points[0][i]).powi(4);
-            let lca = params.values[step * PARAMS + i];
-            assert_close(lca, exact, 2e-6, "a parameter");
+        let lca = &params.values[step * PARAMS..][..PARAMS];
+        for ((from, to), lca) in points[0].iter().zip(&points[1]).zip(lca) {
+            let exact = f64::from(*to).powi(4) - f64::from(*from).powi(4);
+            assert_close(*lca, exact, 2e-6, "a parameter");
         }
     }
     // The first three parameters are those of the first class.

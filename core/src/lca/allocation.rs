@@ -3,7 +3,7 @@
 
 use pulp::Arch;
 
-use super::blocks::{Block, CHUNK, Sum, blocks, take, useful_threads};
+use super::blocks::{Block, CHUNK, Rest, Sum, blocks, useful_threads};
 use super::integrator::Integral;
 use super::path::{MeanGradient, StepPath, movement, widen};
 use crate::layout::ParamLayout;
@@ -197,24 +197,24 @@ impl Allocator {
             arch,
             ..
         } = self;
-        let mut lca = &mut lca[..];
-        let mut signs = &mut signs[..];
-        let mut rows = &mut rows[..];
-        let mut lca_sum = &mut totals.lca_sum[..];
-        let mut helped = &mut totals.helped[..];
-        let mut update_flips = &mut totals.update_flips[..];
-        let mut gradient_flips = &mut totals.gradient_flips[..];
+        let mut lca = Rest(&mut lca[..]);
+        let mut signs = Rest(&mut signs[..]);
+        let mut rows = Rest(&mut rows[..]);
+        let mut lca_sum = Rest(&mut totals.lca_sum[..]);
+        let mut helped = Rest(&mut totals.helped[..]);
+        let mut update_flips = Rest(&mut totals.update_flips[..]);
+        let mut gradient_flips = Rest(&mut totals.gradient_flips[..]);
         let parts = blocks.iter().zip(sums).map(move |(block, sums)| {
             let len = block.range.len();
             let part = BlockPart {
                 block,
-                lca: take(&mut lca, len),
-                signs: take(&mut signs, len),
-                lca_sum: take(&mut lca_sum, len),
-                helped: take(&mut helped, len),
-                update_flips: take(&mut update_flips, len),
-                gradient_flips: take(&mut gradient_flips, len),
-                rows: take(&mut rows, block.units.len()),
+                lca: lca.take(len),
+                signs: signs.take(len),
+                lca_sum: lca_sum.take(len),
+                helped: helped.take(len),
+                update_flips: update_flips.take(len),
+                gradient_flips: gradient_flips.take(len),
+                rows: rows.take(block.units.len()),
             };
             (part, sums)
         });
@@ -263,11 +263,11 @@ impl Allocator {
         gradient: MeanGradient<'_>,
         ends: EndLosses,
     ) -> HeldOutAllocation {
-        let mut rows = &mut self.rows[..];
+        let mut rows = Rest(&mut self.rows[..]);
         let parts = self
             .blocks
             .iter()
-            .map(move |block| (block, take(&mut rows, block.units.len())));
+            .map(move |block| (block, rows.take(block.units.len())));
         for_each(self.threads, parts, |(block, rows)| {
             self.arch.dispatch(
                 #[inline(always)]

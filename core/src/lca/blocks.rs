@@ -54,11 +54,16 @@ pub fn useful_threads(threads: usize, params: usize) -> usize {
     threads.min(params / WORTH_A_THREAD).max(1)
 }
 
-/// Returns the first `n` elements of a slice, and leaves the rest in it.
-pub fn take<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
-    let (first, others) = std::mem::take(rest).split_at_mut(n);
-    *rest = others;
-    first
+/// A vector from which one block after another is taken.
+pub struct Rest<'a, T>(pub &'a mut [T]);
+
+impl<'a, T> Rest<'a, T> {
+    /// Takes the next `n` elements.
+    pub fn take(&mut self, n: usize) -> &'a mut [T] {
+        let (first, others) = std::mem::take(&mut self.0).split_at_mut(n);
+        self.0 = others;
+        first
+    }
 }
 
 /// A sum in interleaved parts: the same bits with any width of vector instructions.
@@ -94,8 +99,8 @@ impl Sum {
 
     #[inline(always)]
     pub fn total(self) -> f64 {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+        let half = |part: usize| self.0[part] + self.0[part + 4];
+        (half(0) + half(2)) + (half(1) + half(3))
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use pulp::Arch;
 
-use super::blocks::{Block, CHUNK, Sum, blocks, take, useful_threads};
+use super::blocks::{Block, CHUNK, Rest, Sum, blocks, useful_threads};
 use super::path::{InnerSums, StepPath, movement, widen};
 use super::quadrature::{NodePosition, NodeSums, Rule};
 use crate::engine::Evaluation;
@@ -334,11 +334,12 @@ struct Node<'a> {
 impl Node<'_> {
     /// Adds a gradient (`[P]`) to `sum`, or overwrites it if told so, and sets `dots` to `⟨Δ, g⟩` of each block.
     fn add(&self, gradient: &[f32], sum: Option<(&mut [f64], bool)>, dots: &mut [f64]) {
-        let (mut rest, overwrite) = sum.unwrap_or_default();
-        let has_sum = !rest.is_empty();
+        let (sum, overwrite) = sum.unwrap_or_default();
+        let has_sum = !sum.is_empty();
+        let mut rest = Rest(sum);
         let parts = self.blocks.iter().zip(dots).map(move |(block, dot)| {
             let len = if has_sum { block.range.len() } else { 0 };
-            (block, dot, take(&mut rest, len))
+            (block, dot, rest.take(len))
         });
         for_each(self.threads, parts, |(block, dot, sum)| {
             let start = block.range.start;

@@ -70,7 +70,7 @@ mod tests {
             (u64::MAX, vec![0, 7]),
         ] {
             let mut path = EveryNth::new(Box::new(Numbered), every);
-            assert_eq!(path.steps() as usize, points.len() - 1);
+            assert_eq!(path.steps(), points.len() as u64 - 1);
             let names: Vec<String> = points.iter().map(u8::to_string).collect();
             assert_eq!(path.files(), names);
             for (done, &point) in (0..).zip(&points) {

@@ -5,6 +5,9 @@ pub const LOOKED_AT: usize = 512;
 
 const CONVERT: &str = "write it as safetensors (in Python: safetensors.torch.save_file(state_dict, \"step_1.safetensors\"))";
 
+const OLD: &str = "a Python pickle, as torch.save wrote before PyTorch 1.6";
+const CONVERT_OLD: &str = "write it again with a later PyTorch: torch.save(torch.load(\"step_1.pt\", map_location=\"cpu\"), \"new/step_1.pt\")";
+
 /// First bytes, what they mean, and the remedy.
 const BY_START: [(&[u8], &str, &str); 17] = [
     (
@@ -13,30 +16,15 @@ const BY_START: [(&[u8], &str, &str); 17] = [
         "fetch it with `git lfs pull`",
     ),
     (
+        // In a folder, it is read (`torch`).
         b"PK\x03\x04",
-        "a zip archive, as written by torch.save and numpy.savez",
-        CONVERT,
+        "a zip archive, as torch.save writes it, that is, a single point",
+        "give a folder with one file per point",
     ),
-    (
-        b"\x80\x02",
-        "a Python pickle, as written by torch.save",
-        CONVERT,
-    ),
-    (
-        b"\x80\x03",
-        "a Python pickle, as written by torch.save",
-        CONVERT,
-    ),
-    (
-        b"\x80\x04",
-        "a Python pickle, as written by torch.save",
-        CONVERT,
-    ),
-    (
-        b"\x80\x05",
-        "a Python pickle, as written by torch.save",
-        CONVERT,
-    ),
+    (b"\x80\x02", OLD, CONVERT_OLD),
+    (b"\x80\x03", OLD, CONVERT_OLD),
+    (b"\x80\x04", OLD, CONVERT_OLD),
+    (b"\x80\x05", OLD, CONVERT_OLD),
     (b"\x93NUMPY", "a NumPy array", CONVERT),
     (b"GGUF", "a GGUF file", CONVERT),
     (b"\x1f\x8b", "compressed with gzip", "unpack it with gunzip"),
@@ -99,7 +87,7 @@ pub fn describe(start: &[u8]) -> Option<String> {
         );
     }
     if text.starts_with('{') && has(&["\"weight_map\"", "\"total_size\""]) {
-        let remedy = "write all tensors of a point to one file";
+        let remedy = "give each point a folder of its own, with the index and its files";
         return say(
             "the index of a model that is saved in several files (sharded)",
             remedy,
@@ -134,7 +122,7 @@ mod tests {
                 "sharded",
             ),
             (b"{\"a\": 1}", "JSON"),
-            (b"PK\x03\x04....archive/data.pkl", "save_file"),
+            (b"PK\x03\x04....archive/data.pkl", "a single point"),
             (b"\x80\x02\x8a\nl\xfc", "pickle"),
             (b"\x1f\x8b\x08\0", "gunzip"),
             (b"\x89HDF\r\n\x1a\n", "allocate"),

@@ -4,13 +4,20 @@
 //! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer
 //! follows a [`Trajectory`] instead of an optimizer.
 
+mod archive;
 mod every;
+mod folder;
 mod foreign;
+mod header;
 mod name;
 mod order;
+mod pickle;
+mod point;
+mod renames;
 mod snapshots;
+mod stored;
 mod straight;
-mod tensors;
+mod torch;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -20,6 +27,7 @@ use crossbeam_channel::Receiver;
 use crate::small_file;
 
 pub use every::EveryNth;
+pub use renames::Rename;
 pub use snapshots::SnapshotFolder;
 pub use straight::StraightLine;
 
@@ -114,6 +122,6 @@ pub fn what_it_is(path: &Path) -> io::Result<String> {
             "is a single safetensors file, that is, a single point: give a folder with one file per point"
                 .to_owned()
         }
-        _ => "is neither an HDF5 file nor a folder of safetensors files".to_owned(),
+        _ => "is neither an HDF5 file nor a folder of snapshots".to_owned(),
     })
 }

@@ -1,13 +1,18 @@
 //! Names of snapshots: which files are some, and the words and numbers in their names.
 
-/// Ending of a snapshot's name, which a number may follow.
-pub const ENDING: &str = ".safetensors";
+/// Endings of a snapshot's name, which a number may follow.
+pub const ENDINGS: [&str; 5] = [".safetensors", ".pt", ".pth", ".bin", ".ckpt"];
 
 /// Returns true if a file of this name is a snapshot: `a.safetensors`, or `a.safetensors-00003` as some programs number
 /// them.
 pub fn is_snapshot(name: &str) -> bool {
-    let behind = name.rsplit_once(ENDING).map(|(_, behind)| behind);
-    behind.is_some_and(|behind| {
+    without_ending(name).is_some()
+}
+
+/// Returns what is before and behind the ending of a snapshot's name.
+fn without_ending(name: &str) -> Option<(&str, &str)> {
+    let splits = ENDINGS.iter().filter_map(|ending| name.rsplit_once(ending));
+    splits.into_iter().find(|(_, behind)| {
         let number = behind.trim_start_matches(['-', '_', '.']);
         behind.is_empty() || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
     })
@@ -50,9 +55,9 @@ impl DecimalValue {
     }
 }
 
-/// Splits a name into parts. The ending is dropped, since all have it.
+/// Splits a name into parts. The ending of a file is dropped.
 pub fn parts(name: &str) -> Vec<NamePart<'_>> {
-    let (before, behind) = name.rsplit_once(ENDING).unwrap_or((name, ""));
+    let (before, behind) = without_ending(name).unwrap_or((name, ""));
     let mut all = Vec::new();
     for text in [before, behind] {
         let mut rest = text;
@@ -171,11 +176,17 @@ mod tests {
             "m.safetensors-00003",
             "m.safetensors.3",
             ".safetensors",
+            "epoch_0.25.pt",
+            "a.pth",
+            "model.ckpt-1000",
+            "pytorch_model.bin",
         ] {
             assert!(is_snapshot(name), "{name}");
         }
         for name in [
-            "a.pt",
+            "a.ptx",
+            "a.pt.zip",
+            "a.bin.index.json",
             "a.safetensors.index.json",
             "a.safetensors.bak",
             "a.safetensors-",

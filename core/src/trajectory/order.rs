@@ -35,7 +35,7 @@ const MEASURES: [&str; 8] = [
     "loss", "acc", "accuracy", "error", "score", "auc", "lr", "seed",
 ];
 
-const REMEDY: &str = "Name all files alike, with a number for the order in which they were saved (step_0, \
+const REMEDY: &str = "Name all alike, with a number for the order in which they were saved (step_0, \
                       step_1, …); links in another folder are sufficient (ln -s)";
 
 /// Sorts the names of snapshots by when they were saved.
@@ -55,12 +55,13 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
     if with.is_empty() {
         let names = only(&without);
         return Err(format!(
-            "its file names contain no number, so their order is unknown: {names}. {REMEDY}"
+            "the names of its points contain no number, so their order is unknown: {names}. {REMEDY}"
         ));
     }
     if !without.is_empty() {
         return Err(format!(
-            "only some of its file names contain a number, so their order is unknown: {} without, {} with. {REMEDY}",
+            "only some of the names of its points contain a number, so their order is unknown: {} without, {} with. \
+             {REMEDY}",
             only(&without),
             only(&with)
         ));
@@ -68,7 +69,7 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
     let same_words = |a: &[NamePart], b: &[NamePart]| words(a).eq(words(b));
     if let Some(other) = (1..names.len()).find(|&k| !same_words(&read[0], &read[k])) {
         return Err(format!(
-            "its file names follow more than one pattern, so their order is unknown: {} and {}. {REMEDY}",
+            "the names of its points follow more than one pattern, so their order is unknown: {} and {}. {REMEDY}",
             escaped(&names[0]),
             escaped(&names[other])
         ));
@@ -203,7 +204,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trajectory::name::ENDING;
+
+    const ENDING: &str = ".safetensors";
 
     /// Sorts the names, which are separated by spaces, starting from the reverse order.
     fn sorted(names: &str) -> Result<Vec<String>, String> {

@@ -1,36 +1,50 @@
-//! Folders of snapshots in safetensors files, as training scripts in Python write them.
+//! Folders of snapshots, as training scripts in Python write them.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::tensors::TensorFile;
+use super::folder::{self, FoundPoint};
+use super::point::Point;
+use super::renames::Rename;
 use super::{Trajectory, TrajectoryError, name, order};
 use crate::layout::ParamLayout;
 
-/// The `.safetensors` files of a folder, ordered by the numbers in their names. Each holds all parameters under the
-/// network's tensor names and shapes, with at most one common prefix; other contents (running averages, an optimizer's
-/// state) are ignored.
+/// The snapshots in a folder, ordered by the numbers in their names: files of safetensors or `torch.save`, or folders
+/// with the file or files of a model. Each holds all parameters under the network's tensor names and shapes, with at
+/// most one common prefix; other contents (running averages, an optimizer's state) are ignored.
 #[derive(Debug)]
 pub struct SnapshotFolder {
     folder: PathBuf,
     /// In order.
-    names: Vec<String>,
+    points: Vec<FoundPoint>,
+    renames: Vec<Rename>,
     layout: ParamLayout,
 }
 
 impl SnapshotFolder {
-    /// Opens a folder. Checks the header of every file, and every number of the first and the last one.
+    /// Opens a folder, whose tensors have the network's names after some renaming. Checks the header of every file, and
+    /// every number of the first and the last point.
     ///
     /// # Errors
-    /// The folder cannot be read, has fewer than two snapshots, their order cannot be determined, or one of them is
-    /// something else or belongs to another network.
-    pub fn open(folder: &Path, layout: &ParamLayout) -> Result<Self, TrajectoryError> {
+    /// The folder cannot be read, has fewer than two snapshots, their order cannot be determined, one of them is
+    /// something else or belongs to another network, or a renaming has no effect.
+    pub fn open(
+        folder: &Path,
+        layout: &ParamLayout,
+        renames: &[Rename],
+    ) -> Result<Self, TrajectoryError> {
         let fault = |what: String| TrajectoryError(format!("{}: {what}", folder.display()));
-        let mut names = names(folder).map_err(fault)?;
+        let mut points = folder::points(folder).map_err(fault)?;
         // Foreign files are reported first: their names may be odd too.
         let mut prefix: Option<(String, &str)> = None;
-        for name in &names {
-            let own = TensorFile::open(&folder.join(name), layout)?.own_prefix();
+        let mut renamed = vec![false; renames.len()];
+        for FoundPoint { name, file } in &points {
+            let point = Point::open(&folder.join(file), layout, renames)?;
+            renamed
+                .iter_mut()
+                .zip(&point.renamed)
+                .for_each(|(all, own)| *all |= own);
+            let own = point.own_prefix();
             match &prefix {
                 Some((first, of)) if *first != own => {
                     return Err(fault(format!(
@@ -44,95 +58,61 @@ impl SnapshotFolder {
                 None => prefix = Some((own, name)),
             }
         }
+        if let Some((rename, _)) = renames.iter().zip(&renamed).find(|(_, changed)| !**changed) {
+            let rename = name::escaped(&rename.to_string());
+            return Err(fault(format!(
+                "--rename {rename} has no effect: no tensor in the files has such a name; leave it out, or correct it"
+            )));
+        }
+        let mut names: Vec<String> = points.iter().map(|point| point.name.clone()).collect();
         order::sort(&mut names).map_err(fault)?;
+        let places: BTreeMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+        points.sort_by_key(|point| places.get(point.name.as_str()));
         let snapshots = Self {
             folder: folder.to_owned(),
-            names,
+            points,
+            renames: renames.to_vec(),
             layout: layout.clone(),
         };
         // A training that diverged ends with NaNs.
         let mut params = vec![0.0; layout.params()];
-        for name in [
-            &snapshots.names[0],
-            &snapshots.names[snapshots.names.len() - 1],
+        for point in [
+            &snapshots.points[0],
+            &snapshots.points[snapshots.points.len() - 1],
         ] {
-            snapshots.read(name, &mut params)?;
+            snapshots.read(point, &mut params)?;
         }
         Ok(snapshots)
     }
 
-    fn read(&self, name: &str, params: &mut [f32]) -> Result<(), TrajectoryError> {
-        TensorFile::open(&self.folder.join(name), &self.layout)?.read(&self.layout, params)
+    fn read(&self, point: &FoundPoint, params: &mut [f32]) -> Result<(), TrajectoryError> {
+        let file = self.folder.join(&point.file);
+        Point::open(&file, &self.layout, &self.renames)?.read(&self.layout, params)
     }
-}
-
-/// Returns the names of the snapshots in a folder. Hidden files are skipped: macOS leaves some beside every file.
-fn names(folder: &Path) -> Result<Vec<String>, String> {
-    let cannot = |error| format!("cannot be read: {error}");
-    let (mut names, mut others) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let name = entry.map_err(cannot)?.file_name();
-        let name = name.into_string().map_err(|name| {
-            let name = name::escaped(&name.to_string_lossy());
-            format!("the name {name} is not valid UTF-8")
-        })?;
-        if name.starts_with('.') {
-            continue;
-        }
-        if name::is_snapshot(&name) {
-            names.push(name);
-        } else {
-            others.push(name);
-        }
-    }
-    // The system lists files in any order; sorting makes messages reproducible.
-    names.sort();
-    others.sort();
-    if let Some(index) = others
-        .iter()
-        .find(|name| name.ends_with(".safetensors.index.json"))
-    {
-        return Err(format!(
-            "has {}: the index of a model that is saved in several files (sharded): write all tensors of a \
-             point to one file",
-            name::escaped(index)
-        ));
-    }
-    if names.len() < 2 {
-        let count = names.len();
-        let mut what = format!(
-            "has {count} *.safetensors file{}: a path needs at least two points, one file each",
-            if count == 1 { "" } else { "s" }
-        );
-        if !others.is_empty() {
-            let others = name::list(others.iter().map(String::as_str));
-            what = format!("{what}; other files are not read: {others}");
-        }
-        return Err(what);
-    }
-    Ok(names)
 }
 
 impl Trajectory for SnapshotFolder {
     fn steps(&self) -> u64 {
-        self.names.len() as u64 - 1
+        self.points.len() as u64 - 1
     }
 
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
-        let name = usize::try_from(done)
+        let point = usize::try_from(done)
             .ok()
-            .and_then(|done| self.names.get(done));
-        let name = name.ok_or_else(|| TrajectoryError(format!("snapshot {done} is missing")))?;
-        self.read(name, params)
+            .and_then(|done| self.points.get(done));
+        let point = point.ok_or_else(|| TrajectoryError(format!("snapshot {done} is missing")))?;
+        self.read(point, params)
     }
 
     fn files(&self) -> Vec<String> {
-        self.names.clone()
+        self.points.iter().map(|point| point.name.clone()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use half::{bf16, f16};
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
@@ -207,7 +187,7 @@ mod tests {
             );
         }
         fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let mut trajectory = SnapshotFolder::open(folder.path(), &layout()).unwrap();
+        let mut trajectory = SnapshotFolder::open(folder.path(), &layout(), &[]).unwrap();
         assert_eq!(trajectory.steps(), 2);
         for (done, bias) in [(0, 9.0), (1, 9.0), (2, 10.0)] {
             let mut params = [f32::NAN; 8];
@@ -280,7 +260,7 @@ mod tests {
             ),
             (
                 safetensors(&fits()[..1]),
-                ["no tensor `fc1.bias`", "one file per point"],
+                ["no tensor `fc1.bias`", "--rename FROM=TO"],
             ),
             (
                 safetensors(&twice.collect::<Vec<_>>()),
@@ -313,7 +293,7 @@ mod tests {
             ),
             (
                 b"\x02\0\0\0\0\0\0\0{}".to_vec(),
-                ["no tensor `fc1.weight`", "[2, 3]"],
+                ["no named tensors", "save the state dict"],
             ),
             (
                 b"\x01\x02".to_vec(),
@@ -325,7 +305,7 @@ mod tests {
             for (name, bytes) in [("s-1", &right), ("s-2", &right), ("s-10", &last)] {
                 fs::write(folder.path().join(format!("{name}.safetensors")), bytes).unwrap();
             }
-            let error = SnapshotFolder::open(folder.path(), &layout())
+            let error = SnapshotFolder::open(folder.path(), &layout(), &[])
                 .unwrap_err()
                 .to_string();
             for needle in needles.into_iter().chain(["s-10.safetensors: "]) {
@@ -356,7 +336,7 @@ mod tests {
                 ],
             );
         }
-        let mut trajectory = SnapshotFolder::open(folder.path(), &layout()).unwrap();
+        let mut trajectory = SnapshotFolder::open(folder.path(), &layout(), &[]).unwrap();
         trajectory.point(0, &mut [0.0; 8]).unwrap();
         let error = trajectory.point(1, &mut [0.0; 8]).unwrap_err().to_string();
         for needle in ["2.safetensors", "`fc1.weight`", "inf"] {
@@ -395,7 +375,7 @@ mod tests {
                 );
             }
             let mut params = [0.0; 8];
-            let mut trajectory = SnapshotFolder::open(folder.path(), &layout())
+            let mut trajectory = SnapshotFolder::open(folder.path(), &layout(), &[])
                 .map_err(|error| error.to_string())?;
             trajectory
                 .point(1, &mut params)
@@ -425,44 +405,18 @@ mod tests {
     }
 
     #[test]
-    fn hidden_files_are_skipped_and_other_files_named() {
+    fn only_regular_files_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let names = || names(folder.path());
-        fs::write(at("._s1.safetensors"), "Mac OS X").unwrap();
-        fs::write(at(".s1.safetensors"), "").unwrap();
-        fs::write(at("s1.safetensors"), "").unwrap();
-        fs::write(at("s2.pt"), "").unwrap();
-        let error = names().unwrap_err();
-        assert!(
-            error.contains("has 1 *.safetensors file") && error.contains("s2.pt"),
-            "{error}"
-        );
-        fs::write(at("s2.safetensors"), "").unwrap();
-        assert_eq!(names().unwrap(), ["s1.safetensors", "s2.safetensors"]);
-        // What is in several files together is one point.
-        fs::write(at("model.safetensors.index.json"), "{}").unwrap();
-        let error = names().unwrap_err();
-        assert!(
-            error.contains("model.safetensors.index.json") && error.contains("sharded"),
-            "{error}"
-        );
-        fs::remove_file(at("model.safetensors.index.json")).unwrap();
-        fs::remove_file(at("s2.safetensors")).unwrap();
         fs::create_dir(at("s2.safetensors")).unwrap();
-        let error = TensorFile::open(&at("s2.safetensors"), &layout())
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains("not a regular file"), "{error}");
         std::os::unix::fs::symlink("nowhere", at("s3.safetensors")).unwrap();
-        let error = TensorFile::open(&at("s3.safetensors"), &layout())
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            error.contains("s3.safetensors") && error.contains("cannot be read"),
-            "{error}"
-        );
+        for (name, needle) in [
+            ("s2.safetensors", "not a regular file"),
+            ("s3.safetensors", "cannot be read"),
+        ] {
+            let opened = Point::open(&at(name), &layout(), &[]);
+            let error = opened.err().unwrap().to_string();
+            assert!(error.contains(name) && error.contains(needle), "{error}");
+        }
     }
 }
