@@ -61,7 +61,7 @@ fn describe(config: &RunConfig, header: &RunHeader, gradient: Duration) -> Strin
     let file = FileCost::of(header, config);
     line(
         "file",
-        format!("about {}: {}", size(file.total()), file.parts()),
+        format!("at most {}: {}", size(file.total()), file.parts()),
     );
 
     let gradients = new_gradients(&config.integration);
@@ -110,14 +110,10 @@ impl FileCost {
         };
         let weights = rows(config.record_weights) + u64::from(config.record_weights > 0);
         let arrays = vec![
-            ("snapshots of totals", header.snapshots, 20 * params),
-            ("checkpoints", checkpoints, checkpoint.sum()),
-            (
-                "rows of all allocations",
-                rows(config.record_params),
-                4 * params,
-            ),
-            ("rows of all weights", weights, 4 * params),
+            ("totals snapshot", header.snapshots, 20 * params),
+            ("checkpoint", checkpoints, checkpoint.sum()),
+            ("allocation row", rows(config.record_params), 4 * params),
+            ("weights row", weights, 4 * params),
         ];
         Self {
             step: store::bytes_per_step(header),
@@ -136,7 +132,8 @@ impl FileCost {
         let mut parts = vec![format!("{} per step", size(self.step))];
         for (name, count, bytes) in &self.arrays {
             if *count > 0 {
-                parts.push(format!("{count} {name} of {}", size(*bytes)));
+                let plural = if *count == 1 { "" } else { "s" };
+                parts.push(format!("{count} {name}{plural} of {}", size(*bytes)));
             }
         }
         parts.join(", ")

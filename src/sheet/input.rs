@@ -296,7 +296,12 @@ impl<'a> SheetInput<'a> {
         let first: Vec<u64> = self.rows().map(|row| row.start).collect();
         let steps = self.rows().map(|row| row.end - row.start).collect();
         let chord = self.header().chord();
-        let optimizer = chord.map(|every| first.iter().map(|step| step * every).collect());
+        let optimizer = chord.map(|every| {
+            first
+                .iter()
+                .map(|step| step.saturating_mul(every))
+                .collect()
+        });
         let mut columns = vec![
             Column::u64("step", None, first),
             Column::u64("steps", None, steps),

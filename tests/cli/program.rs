@@ -109,6 +109,62 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
+fn a_dry_run_says_what_a_run_takes_and_writes_nothing() {
+    let folder = folder();
+    let flags = [
+        &[
+            "train",
+            "--steps=200",
+            "--compression=none",
+            "--checkpoint-every=100",
+        ],
+        &SMALL[1..],
+    ]
+    .concat();
+    let dry = [&flags[..], &["--dry-run", "-o", "run.h5"]].concat();
+    let dry = run(folder.path(), &dry);
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    assert!(files(folder.path()).is_empty());
+    let field = |name: &str| -> String {
+        let lines = dry.stdout.lines();
+        let mut values = lines.filter_map(|line| line.strip_prefix(name));
+        values
+            .next()
+            .unwrap_or_else(|| panic!("no {name}: {dry:?}"))
+            .trim()
+            .to_owned()
+    };
+    assert!(field("steps").starts_with("200, over "), "{dry:?}");
+    assert!(field("memory").contains("bytes per parameter"), "{dry:?}");
+    assert!(
+        field("time").starts_with("2 or more gradients per step"),
+        "{dry:?}"
+    );
+    let file = field("file");
+    assert!(
+        file.contains("8 totals snapshots of") && file.contains("2 checkpoints of"),
+        "{file}"
+    );
+    let (number, unit) = file
+        .strip_prefix("at most ")
+        .and_then(|text| text.split_once(' '))
+        .unwrap();
+    let scale = if unit.starts_with("MiB") {
+        1 << 20
+    } else {
+        1 << 10
+    };
+    let expected = number.parse::<f64>().unwrap() * f64::from(scale);
+
+    let trained = [&flags[..], &["--headless", "-q", "-o", "run.h5"]].concat();
+    assert_eq!(run(folder.path(), &trained).code, Some(0));
+    #[expect(clippy::cast_precision_loss, reason = "a small file")]
+    let size = fs::metadata(folder.path().join("run.h5")).unwrap().len() as f64;
+    // Plus the header.
+    assert!((0.8..2.5).contains(&(size / expected)), "{size} {expected}");
+}
+
+#[test]
 fn completions_are_printed_for_every_shell() {
     let folder = folder();
     for (shell, needle) in [

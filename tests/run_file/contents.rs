@@ -674,7 +674,13 @@ fn assert_same(first: &Path, second: &Path, attributes_that_differ: &[&str]) {
     for name in names {
         let number = matches!(
             name.as_str(),
-            "version" | "seed" | "slice_size" | "planned_steps" | "steps_per_epoch" | "lca_every"
+            "version"
+                | "seed"
+                | "slice_size"
+                | "planned_steps"
+                | "steps_per_epoch"
+                | "lca_every"
+                | "snapshots"
         );
         if number {
             assert_eq!(first.number(&name), second.number(&name), "{name}");

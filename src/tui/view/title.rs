@@ -30,7 +30,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     };
     let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-        let epoch = (end * header.lca_every.max(1)) as f64 / header.steps_per_epoch as f64;
+        let epoch =
+            end.saturating_mul(header.lca_every.max(1)) as f64 / header.steps_per_epoch as f64;
         format!("epoch {epoch:.1}")
     });
     let view = match app.playback.rate() {
