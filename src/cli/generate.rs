@@ -1,4 +1,4 @@
-//! What shells and `man` read, generated from the arguments.
+//! Completions for shells and manual pages, generated from the arguments.
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;

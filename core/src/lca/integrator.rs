@@ -323,7 +323,7 @@ impl Integrator {
     }
 }
 
-/// What adding a node needs beside the gradient there.
+/// The segment and the means to add a node to the sums.
 struct Node<'a> {
     blocks: &'a [Block],
     threads: usize,

@@ -108,9 +108,9 @@ impl<'a> MeanGradient<'a> {
 pub struct StepPath<'a> {
     pub from: &'a [f32],
     pub to: &'a [f32],
-    /// Of the training loss.
+    /// Mean gradient of the training loss.
     pub train: MeanGradient<'a>,
-    /// Of the held-out loss, if it is allocated.
+    /// Mean gradient of the held-out loss, if it is allocated.
     pub held_out: Option<MeanGradient<'a>>,
 }
 

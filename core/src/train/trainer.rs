@@ -106,7 +106,7 @@ pub struct Trainer {
     end: PointEvaluation,
     /// Losses at `θ_t`.
     losses: Losses,
-    /// Of a held-out part.
+    /// Evaluation of a held-out part.
     scratch: Evaluation,
     /// `[P]`: memory for the parameters at inner nodes.
     node: Vec<f32>,
