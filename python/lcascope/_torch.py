@@ -62,7 +62,7 @@ def _unit_axis(module: nn.Module, parameter: Tensor) -> int:
     """Return the axis of a parameter that counts its module's outputs."""
     transposed = isinstance(module, torch.nn.modules.conv._ConvTransposeNd) and module.groups == 1
     # Conv1D of Hugging Face's GPT-2: a linear layer whose weight is [in, out].
-    if parameter.dim() > 1 and (transposed or type(module).__name__ == "Conv1D" and parameter.dim() == 2):
+    if parameter.dim() > 1 and (transposed or (type(module).__name__ == "Conv1D" and parameter.dim() == 2)):
         return 1
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -182,6 +183,27 @@ class Scope(Closing):
         self._together(lambda: self._allocate(noted))
         return self.last if self.status == "running" else None
 
+    def checkpoint(self) -> None:
+        """Have a checkpoint written after the last step, from which `resume` can continue. Rank 0 does it."""
+        session = self._session
+        if session is None or self.status != "running" or os.getpid() != self._process:
+            return
+        if self._since:
+            warnings.warn(
+                f"The checkpoint is that of {self._since} optimizer steps ago (every={self._every}): "
+                "`resume` needs the weights of then.",
+                stacklevel=2,
+            )
+        if session.allocating:
+            self._together(self._complete)
+        try:
+            session.checkpoint()
+        except Exception as error:
+            self.close("failed", text_of(error))
+            raise
+        if self._ranks.size == 1:
+            self._ended(session.status)
+
     def close(self, status: Status = "finished", message: str = "") -> None:
         """End the recording: the file then has all steps and is closed. The training may go on unwatched."""
         closed(self)
@@ -245,12 +267,18 @@ class Scope(Closing):
     def _allocate(self, noted: Mapping[str, float | None]) -> None:
         session, model = self._session, self._model
         assert session is not None
-        if session.allocating:
-            model.come_back(session.parameters)
-            self._arrived(session.allocate())
+        self._complete()
         if session.status == "running":
             model.write(session.parameters)
             self._arrived(session.step(**noted))
+
+    def _complete(self) -> None:
+        """Allocate a step that was interrupted."""
+        session = self._session
+        assert session is not None
+        if session.allocating:
+            self._model.come_back(session.parameters)
+            self._arrived(session.allocate())
 
     def _arrived(self, step: Step | None) -> None:
         if step is not None:

@@ -164,6 +164,16 @@ class Recorder(Closing):
             lambda: self._session.step(learning_rate=learning_rate, batch_loss=batch_loss, epoch=epoch)
         )
 
+    def checkpoint(self) -> None:
+        """Have a checkpoint written after the last step, from which `resume` can continue."""
+        if self._session.allocating:
+            self._allocated(self._session.allocate)
+        try:
+            self._session.checkpoint()
+        except Exception as error:
+            self.close("failed", text_of(error))
+            raise
+
     def close(self, status: Status = "finished", message: str = "") -> None:
         closed(self)
         self._session.close(status, message)

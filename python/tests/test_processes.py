@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import signal
@@ -369,6 +370,56 @@ def test_resume(lcascope_says):
         assert scope.last.step == 4
     assert state_of()[:2] == (4, 1)
     lcascope_says("verify", "run.h5")
+
+
+def test_a_checkpoint_beside_ones_own(lcascope_says):
+    """The program is killed after further steps; the training goes on from its own checkpoint."""
+    model, optimizer, inputs, labels = net()
+    arguments = {"data": (inputs, labels), "loss": F.cross_entropy, "quiet": True}
+    scope = lcascope.watch(model, optimizer, output="run.h5", **arguments)
+
+    def train(steps: int) -> list[float]:
+        out = []
+        for _ in range(steps):
+            F.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            out.append(scope.last.lca)
+        return out
+
+    train(3)
+    scope.checkpoint()
+    own = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    lost = train(4)
+    # It is in the file after a second at the latest.
+    time.sleep(1)
+    train(1)
+    time.sleep(1)
+    os.kill(scope._session.process_id, signal.SIGKILL)
+    with pytest.raises(lcascope.Error, match="SIGKILL"):
+        optimizer.step()
+
+    model.load_state_dict(own[0])
+    optimizer.load_state_dict(own[1])
+    with lcascope.watch(model, optimizer, resume="run.h5", **arguments) as scope:
+        assert train(4) == lost and scope.last.step == 7
+        scope.checkpoint()
+        train(3)
+    assert state_of()[:2] == (10, 1)
+    scope.checkpoint()
+    lcascope_says("verify", "run.h5")
+
+
+def test_a_checkpoint_within_a_step_of_several():
+    model, optimizer, inputs, labels = net()
+    with lcascope.watch(
+        model, optimizer, data=(inputs, labels), loss=F.cross_entropy, every=2, output="run.h5", quiet=True
+    ) as scope:
+        optimizer.step()
+        with pytest.warns(UserWarning, match=r"that of 1 optimizer steps ago \(every=2\)"):
+            scope.checkpoint()
+        optimizer.step()
+        scope.checkpoint()
 
 
 def test_a_full_disk_is_said(folder: Path):
