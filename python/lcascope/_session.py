@@ -20,6 +20,7 @@ from ._client import PROTOCOL, Client, number
 from ._client import Message as Message
 from ._closing import Status, text_of
 from ._errors import Error
+from ._interrupts import let_through
 from .layout import Layout
 
 # A run may be paused for long: those who wait with it are told at this interval that it goes on.
@@ -119,7 +120,8 @@ class Losses(NamedTuple):
 class Session:
     """The recording of one run by the program.
 
-    `evaluate` writes the gradients asked for to `gradient` and `class_gradient` and returns the losses.
+    `evaluate` writes the gradients asked for to `gradient` and `class_gradient` and returns the losses. Whoever calls
+    these methods puts Ctrl-C off, except for `close`.
     """
 
     def __init__(
@@ -149,7 +151,8 @@ class Session:
     def open(self, message: Message) -> None:
         """Open the run at the parameters that are in `parameters`, and wait until it has begun."""
         try:
-            self._client.send("open", protocol=PROTOCOL, layers=self.layout.message(), **message)
+            with let_through():
+                self._client.send("open", protocol=PROTOCOL, layers=self.layout.message(), **message)
             ready = self._converse("ready")
             if ready is not None:
                 self.output = Path(ready["output"])
@@ -180,9 +183,8 @@ class Session:
         """Have the step to `parameters` allocated. Returns None if the run has ended."""
         if self.status != "running":
             return None
-        with self._client.unbroken():
-            self._client.send("step", **{key: value for key, value in values.items() if value is not None})
-            self._allocating = True
+        self._client.send("step", **{key: value for key, value in values.items() if value is not None})
+        self._allocating = True
         return self.allocate()
 
     def allocate(self) -> Step | None:
@@ -230,14 +232,13 @@ class Session:
                     return message
             else:
                 losses = self._evaluate(self._asked)
-                with self._client.unbroken():
-                    self._client.send(
-                        "evaluated",
-                        loss=losses.loss,
-                        accuracy=losses.accuracy,
-                        **({} if losses.class_loss is None else {"class_loss": list(losses.class_loss)}),
-                    )
-                    self._asked = None
+                self._client.send(
+                    "evaluated",
+                    loss=losses.loss,
+                    accuracy=losses.accuracy,
+                    **({} if losses.class_loss is None else {"class_loss": list(losses.class_loss)}),
+                )
+                self._asked = None
         return None
 
     def _receive(self) -> Message:

@@ -15,6 +15,7 @@ import torch
 
 from ._data import Data, moved
 from ._errors import Error
+from ._interrupts import let_through
 from ._loss import Loss
 from ._session import Losses, Request
 from .layout import Layout, Owned, tensor_kind
@@ -211,7 +212,8 @@ class Model:
             for parameter, point in zip(self.parameters, self._points(request.at), strict=True):
                 parameter.data = point
             self._buffers.fresh()
-            return self._sums(request)
+            with let_through():
+                return self._sums(request)
         finally:
             for parameter, data in zip(self.parameters, own, strict=True):
                 parameter.data = data

@@ -15,6 +15,7 @@ import torch
 from ._closing import Closing, Status, close_at_exit, closed, text_of
 from ._data import Data, Labels, moved, read, sorted_by_class
 from ._errors import Error
+from ._interrupts import let_through, put_off
 from ._loss import Loss
 from ._ranks import Ranks, Told
 from ._session import Losses, Message, Options, Request, Session, Step, checked, opening, say_where, version
@@ -93,7 +94,7 @@ def watch(
     evaluated = Model(module, layout, of_example, batch_norm)
     ranks.check_same(evaluated)
     optimizers = _optimizers(optimizer)
-    with evaluated.undisturbed():
+    with put_off(), evaluated.undisturbed(), let_through():
         _read(evaluated, of_example, ranks, data, held_out, batch_size, keep, groups, classes, given)
     message = opening(
         producer=f"Python package {version()}, PyTorch {torch.__version__}",
@@ -146,8 +147,9 @@ class Scope(Closing):
     def stopped(self) -> bool:
         """Whether the recording has ended, for example by `lcascope stop`. The same on all ranks."""
         if self._session is not None and self._ranks.size == 1 and os.getpid() == self._process:
-            self._session.poll()
-            self._ended(self._session.status)
+            with put_off():
+                self._session.poll()
+                self._ended(self._session.status)
         return self.status != "running"
 
     @contextlib.contextmanager
@@ -197,7 +199,8 @@ class Scope(Closing):
         if session.allocating:
             self._together(self._complete)
         try:
-            session.checkpoint()
+            with put_off():
+                session.checkpoint()
         except Exception as error:
             self.close("failed", text_of(error))
             raise
@@ -233,7 +236,7 @@ class Scope(Closing):
         """Let rank 0 act with the program, and the others evaluate for it, without a trace in the model."""
         ranks = self._ranks
         try:
-            with self._model.undisturbed():
+            with put_off(), self._model.undisturbed():
                 self._model.check()
                 if ranks.rank > 0:
                     self._follow()
