@@ -1,4 +1,4 @@
-"""Ctrl-C: put off where it would leave a message half sent or a model half restored, let through where time is spent."""
+"""Ctrl-C: put off where it would leave a message half sent or a model half restored, let through elsewhere."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ._client import PROTOCOL, Client, number
 from ._client import Message as Message
-from ._closing import Status, text_of
+from ._closing import Status, recordings, text_of
 from ._errors import Error
 from ._interrupts import let_through
 from .layout import Layout
@@ -162,6 +163,9 @@ class Session:
                 self._converse("started")
         except BaseException as error:
             self.close("failed", text_of(error))
+            output = message["options"].get("output")
+            if isinstance(error, Error) and output and _is_ours(output):
+                raise Error(f"{error}; it is a run of this process: call `close()` of its scope or recorder.") from None
             raise
 
     @property
@@ -259,17 +263,34 @@ class Session:
             self._allocating = False
         elif kind == "refused":
             self._end("failed")
-            raise Error(message["reason"])
+            raise Error(_in_python(message["reason"]))
         elif kind == "closed":
             self.steps = message["steps"]
             self._end(message["status"])
             if message["status"] == "failed" and self._closing in (None, "finished"):
-                raise Error(message["reason"] or "The run failed.")
+                reason = _in_python(message["reason"] or "the run failed")
+                if self._closing is None or self.last is not None:
+                    raise Error(reason)
+                # Nothing is lost: the file to be replaced is as it was.
+                warnings.warn(reason, stacklevel=4)
 
     def _end(self, status: Status) -> None:
         if self.status == "running":
             self.status = status
             self._client.close()
+
+
+def _is_ours(output: str) -> bool:
+    """Whether a recording of this process writes this file."""
+    return any(Path(getattr(own, "output", "")).resolve() == Path(output).resolve() for own in recordings())
+
+
+def _in_python(reason: str) -> str:
+    """Return what the program says about options with their names in Python."""
+    for prefix in ("open: a message that is not understood: ", "the model: "):
+        reason = reason.removeprefix(prefix)
+    reason = reason.replace("with --force", "with `force=True`").replace(" along the given weights", "")
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: f"`{found[1].replace('-', '_')}`", reason)
 
 
 def checked(options: Mapping[str, Any], caller: str) -> dict[str, Any]:

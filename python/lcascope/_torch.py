@@ -76,6 +76,8 @@ def _check(name: str, parameter: Tensor) -> None:
         raise Error(f"{name} is a {kind.__name__}, and only plain tensors are supported.")
     if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
         raise Error(f"{name} has no shape yet: run the model once before `watch`.")
+    if parameter.device.type == "meta":
+        raise Error(f"{name} is on the device meta and has no values: put the model on a real device first.")
     if parameter.dtype not in (torch.float32, torch.float64):
         raise Error(
             f"{name} is {str(parameter.dtype).removeprefix('torch.')}, in which points between two steps are not told "

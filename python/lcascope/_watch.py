@@ -86,6 +86,8 @@ def watch(
         raise Error(f'batch_norm={batch_norm!r}: it is "batch" or "running".')
     given = checked(options, "watch")
     module = unwrapped(model)
+    if not isinstance(module, torch.nn.Module):
+        raise Error(f"model is a {type(module).__name__}: give a torch.nn.Module, or use lcascope.Recorder.")
     ranks = Ranks()
     layout = layout_of(module, units)
     if layout.size == 0:
@@ -94,6 +96,7 @@ def watch(
     evaluated = Model(module, layout, of_example, batch_norm)
     ranks.check_same(evaluated)
     optimizers = _optimizers(optimizer)
+    _check_trains(optimizers, evaluated)
     with put_off(), evaluated.undisturbed(), let_through():
         _read(evaluated, of_example, ranks, data, held_out, batch_size, keep, groups, classes, given)
     message = opening(
@@ -128,6 +131,7 @@ class Scope(Closing):
         self._since = 0
         self._explicit = False
         self._session: Session | None = None
+        self._hooks: list[Any] = []
         self.status: Status = "running"
         """Whether the recording is running, or how it ended."""
         self.last: Step | None = None
@@ -136,7 +140,6 @@ class Scope(Closing):
         """The run file."""
         self._together(lambda: self._open(message))
         model.say_unreached()
-        self._hooks = []
         if optimizers:
             self._hooks.append(optimizers[-1].register_step_post_hook(self._stepped))
         close_at_exit(self)
@@ -212,6 +215,11 @@ class Scope(Closing):
         closed(self)
         if self.status != "running" or os.getpid() != self._process:
             return
+        if self._hooks and self.last is None and self._since == 0 and status == "finished" and self._ranks.rank == 0:
+            warnings.warn(
+                "No step was recorded: the optimizer that was given to `watch` has taken none.",
+                stacklevel=2,
+            )
         if self._since and self._ranks.rank == 0:
             print(f"lcascope: the last {self._since} optimizer steps are not recorded (every={self._every})")
         try:
@@ -229,7 +237,7 @@ class Scope(Closing):
         self.status = status
         if status != "running":
             closed(self)
-            for hook in getattr(self, "_hooks", []):
+            for hook in self._hooks:
                 hook.remove()
 
     def _together(self, act: Callable[[], None]) -> None:
@@ -391,6 +399,13 @@ def _optimizers(given: Optimizer | Iterable[Optimizer] | None) -> list[Optimizer
             )
         found.append(optimizer)
     return found
+
+
+def _check_trains(optimizers: Sequence[Optimizer], model: Model) -> None:
+    """Warn if the optimizers have none of the model's parameters: some wrappers have copies of them."""
+    theirs = {id(value) for own in optimizers for group in own.param_groups for value in group["params"]}
+    if optimizers and not any(id(parameter) in theirs for parameter in model.parameters):
+        warnings.warn("The optimizer has none of the model's parameters: is it another model's?", stacklevel=3)
 
 
 def _learning_rate(optimizers: Sequence[Optimizer]) -> float | None:
