@@ -211,7 +211,10 @@ class Scope(Closing):
             self._ended(session.status)
 
     def close(self, status: Status = "finished", message: str = "") -> None:
-        """End the recording: the file then has all steps and is closed. The training may go on unwatched."""
+        """End the recording: the file then has all steps and is closed. The training may go on unwatched.
+
+        A step whose allocation was interrupted is allocated first, unless that is interrupted too.
+        """
         closed(self)
         if self.status != "running" or os.getpid() != self._process:
             return
@@ -222,6 +225,12 @@ class Scope(Closing):
             )
         if self._since and self._ranks.rank == 0:
             print(f"lcascope: the last {self._since} optimizer steps are not recorded (every={self._every})")
+        if self._session is not None and self._session.allocating and status != "failed" and self._ranks.size == 1:
+            try:
+                self._together(self._complete)
+            except KeyboardInterrupt:
+                # Again: then without this step.
+                status = "stopped"
         try:
             if self._session is not None:
                 self._session.close(status, message)
@@ -425,7 +434,8 @@ def _device_text(module: nn.Module, model: Model, ranks: Ranks, batch_norm: Batc
     if model.device.type == "cuda":
         text = torch.cuda.get_device_name(model.device)
     else:
-        text = f"{model.device.type.upper()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        text = f"{model.device.type.upper()}, {threads} thread{'s' if threads > 1 else ''}"
     if ranks.size > 1:
         text = f"{ranks.size} processes, {text}"
     text += f", PyTorch {torch.__version__.partition('+')[0]}"

@@ -179,7 +179,17 @@ class Recorder(Closing):
             raise
 
     def close(self, status: Status = "finished", message: str = "") -> None:
+        """End the recording: the file then has all steps and is closed.
+
+        A step whose allocation was interrupted is allocated first, unless that is interrupted too.
+        """
         closed(self)
+        if self._session.allocating and status != "failed":
+            try:
+                self._allocated(self._session.allocate)
+            except KeyboardInterrupt:
+                # Again: then without this step.
+                status = "stopped"
         self._session.close(status, message)
 
     def _allocated(self, allocate: Callable[[], Step | None]) -> Step | None:
