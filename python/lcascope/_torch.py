@@ -191,6 +191,8 @@ class Model:
                 for kind in {self.device.type, "cpu"}:
                     stack.enter_context(torch.autocast(kind, enabled=False))
                 if any(_compiled(part) for part, _ in modes):
+                    if not hasattr(torch.compiler, "set_stance"):
+                        raise Error("A model with compiled parts needs PyTorch 2.6 or newer: watch it uncompiled.")
                     stack.enter_context(torch.compiler.set_stance("force_eager"))
                 if any(_needs_training_on_gpu(part) for part, _ in modes):
                     stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -386,14 +388,15 @@ def _random_states(device: torch.device) -> list[object]:
     """Return the random states of Python, NumPy, PyTorch and its devices."""
     on_device = None
     if device.type != "cpu":
-        on_device = torch.get_device_module(device).get_rng_state(device)
+        on_device = getattr(torch, device.type).get_rng_state(device)
     return [random.getstate(), np.random.get_state(), torch.get_rng_state(), device, on_device]
 
 
 def _set_random_states(states: list[object]) -> None:
     python, numpy, cpu, device, on_device = states
+    assert isinstance(device, torch.device)
     random.setstate(python)  # type: ignore[arg-type]
     np.random.set_state(numpy)  # type: ignore[arg-type]
     torch.set_rng_state(cpu)  # type: ignore[arg-type]
     if on_device is not None:
-        torch.get_device_module(device).set_rng_state(on_device, device)
+        getattr(torch, device.type).set_rng_state(on_device, device)

@@ -30,7 +30,7 @@ class Watch(TrainerCallback):
         size = arguments.pop("batch_size", None) or args.per_device_eval_batch_size
         collate = kwargs["train_dataloader"].collate_fn
         for part in ("data", "held_out"):
-            source = arguments.get(part)
+            source: Any = arguments.get(part)
             if hasattr(source, "__getitem__") and not isinstance(source, list | tuple):
                 arguments[part] = DataLoader(source, batch_size=size, collate_fn=collate)
         self.scope = watch(kwargs["model"], kwargs["optimizer"], **arguments)
