@@ -12,14 +12,14 @@ import socket
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._errors import Error
+from ._interrupts import let_through
 from ._program import find
 
 PROTOCOL = 1
@@ -63,7 +63,6 @@ class Client:
             os.close(descriptor)
         self._socket = ours
         self._received = bytearray()
-        self._whole = True
         _clients.add(self)
 
     @property
@@ -71,42 +70,32 @@ class Client:
         """The program's process."""
         return int(self._process.pid)
 
-    @contextmanager
-    def unbroken(self) -> Iterator[None]:
-        """Note that what follows was interrupted, if it is: Ctrl-C may leave part of a message unsent or unread."""
-        before = self._whole
-        self._whole = False
-        yield
-        self._whole = before
-
     def send(self, kind: str, **values: Any) -> None:
         """Send a message. Whether the program has died is learnt by receiving."""
         line = json.dumps(_encoded({"message": kind, **values}), allow_nan=False).encode() + b"\n"
         if len(line) > _MOST_BYTES:
             raise Error(f"The message `{kind}` has {len(line)} bytes, and at most {_MOST_BYTES} are allowed.")
-        with self.unbroken(), suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(line)
 
     def has_message(self, seconds: float) -> bool:
         """Wait so many seconds for a message, or the end of the program."""
-        return b"\n" in self._received or bool(select.select([self._socket], [], [], seconds)[0])
+        with let_through():
+            return b"\n" in self._received or bool(select.select([self._socket], [], [], seconds)[0])
 
     def receive(self) -> Message:
         """Wait for the next message. Raises `Error` if the program has died."""
-        if not self._whole:
-            raise Error("The recording has ended: a message to the program was interrupted.")
         while b"\n" not in self._received:
-            select.select([self._socket], [], [])
-            with self.unbroken():
-                try:
-                    arrived = self._socket.recv(1 << 16)
-                except ConnectionResetError:
-                    arrived = b""
-                self._received += arrived
+            with let_through():
+                select.select([self._socket], [], [])
+            try:
+                arrived = self._socket.recv(1 << 16)
+            except ConnectionResetError:
+                arrived = b""
+            self._received += arrived
             if not arrived:
                 self._died()
-        with self.unbroken():
-            line, _, self._received = self._received.partition(b"\n")
+        line, _, self._received = self._received.partition(b"\n")
         message: Message = json.loads(line)
         return message
 

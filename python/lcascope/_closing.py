@@ -51,6 +51,11 @@ def close_at_exit(recording: Closing) -> None:
     _open.add(recording)
 
 
+def recordings() -> list[Closing]:
+    """Return the recordings of this process that are not closed."""
+    return list(_open)
+
+
 def closed(recording: Closing) -> None:
     """Note that a recording is closed."""
     _open.discard(recording)
@@ -60,7 +65,10 @@ def closed(recording: Closing) -> None:
 def _close_all() -> None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     for recording in list(_open):
-        close_after(recording, error)
+        try:
+            close_after(recording, error)
+        except Exception as failure:
+            print(f"lcascope: {failure}", file=sys.stderr)
 
 
 # A forked process has no part in its parent's runs.

@@ -105,7 +105,8 @@ def read(
                     "Give a fixed sample of them, or keep=False to read them anew at every evaluation."
                 )
     if data.examples == 0:
-        raise Error("data has no examples.")
+        used = iter(loader) is loader
+        raise Error("data has no examples" + (": it is an iterator, which has been read before." if used else "."))
     if labels is not None and not callable(labels) and len(labels) != data.examples:
         raise Error(f"groups has {len(labels)} numbers for {data.examples} examples.")
     if not data.labelled:
@@ -150,6 +151,8 @@ def batches_of(source: Any, batch_size: int | None) -> Iterable[Batch]:
     from torch import Tensor
     from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
+    if batch_size is not None and batch_size < 1:
+        raise Error(f"batch_size={batch_size}: a batch has at least one example.")
     if isinstance(source, DataLoader):
         if batch_size is not None:
             raise Error("batch_size is the DataLoader's: leave it out.")
@@ -166,7 +169,7 @@ def batches_of(source: Any, batch_size: int | None) -> Iterable[Batch]:
         return source
     if isinstance(source, tuple) and source and all(isinstance(part, Tensor) for part in source):
         source = TensorDataset(*source)
-        batch_size = batch_size or len(source)
+        batch_size = batch_size or max(1, len(source))
     if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, list | tuple | Mapping):
         if batch_size is None:
             raise Error("data is a Dataset: give batch_size too.")

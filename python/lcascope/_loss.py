@@ -22,6 +22,10 @@ class Loss:
     """Evaluates a batch: the mean of its examples' losses, or the loss of each."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if inspect.isclass(function):
+            raise Error(f"loss is the class {function.__name__}: give an instance, {function.__name__}().")
+        if not callable(function):
+            raise Error(f"loss is a {type(function).__name__}: give a function, loss(output, target).")
         self._function = function
         self._of_batch = _first_parameter(function) == "model"
         # The same loss of each example, once it is needed.

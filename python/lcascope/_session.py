@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from ._client import PROTOCOL, Client, number
 from ._client import Message as Message
-from ._closing import Status, text_of
+from ._closing import Status, recordings, text_of
 from ._errors import Error
+from ._interrupts import let_through
 from .layout import Layout
 
 # A run may be paused for long: those who wait with it are told at this interval that it goes on.
@@ -119,7 +121,8 @@ class Losses(NamedTuple):
 class Session:
     """The recording of one run by the program.
 
-    `evaluate` writes the gradients asked for to `gradient` and `class_gradient` and returns the losses.
+    `evaluate` writes the gradients asked for to `gradient` and `class_gradient` and returns the losses. Whoever calls
+    these methods puts Ctrl-C off, except for `close`.
     """
 
     def __init__(
@@ -149,7 +152,8 @@ class Session:
     def open(self, message: Message) -> None:
         """Open the run at the parameters that are in `parameters`, and wait until it has begun."""
         try:
-            self._client.send("open", protocol=PROTOCOL, layers=self.layout.message(), **message)
+            with let_through():
+                self._client.send("open", protocol=PROTOCOL, layers=self.layout.message(), **message)
             ready = self._converse("ready")
             if ready is not None:
                 self.output = Path(ready["output"])
@@ -159,6 +163,9 @@ class Session:
                 self._converse("started")
         except BaseException as error:
             self.close("failed", text_of(error))
+            output = message["options"].get("output")
+            if isinstance(error, Error) and output and _is_ours(output):
+                raise Error(f"{error}; it is a run of this process: call `close()` of its scope or recorder.") from None
             raise
 
     @property
@@ -180,9 +187,8 @@ class Session:
         """Have the step to `parameters` allocated. Returns None if the run has ended."""
         if self.status != "running":
             return None
-        with self._client.unbroken():
-            self._client.send("step", **{key: value for key, value in values.items() if value is not None})
-            self._allocating = True
+        self._client.send("step", **{key: value for key, value in values.items() if value is not None})
+        self._allocating = True
         return self.allocate()
 
     def allocate(self) -> Step | None:
@@ -230,14 +236,13 @@ class Session:
                     return message
             else:
                 losses = self._evaluate(self._asked)
-                with self._client.unbroken():
-                    self._client.send(
-                        "evaluated",
-                        loss=losses.loss,
-                        accuracy=losses.accuracy,
-                        **({} if losses.class_loss is None else {"class_loss": list(losses.class_loss)}),
-                    )
-                    self._asked = None
+                self._client.send(
+                    "evaluated",
+                    loss=losses.loss,
+                    accuracy=losses.accuracy,
+                    **({} if losses.class_loss is None else {"class_loss": list(losses.class_loss)}),
+                )
+                self._asked = None
         return None
 
     def _receive(self) -> Message:
@@ -258,17 +263,34 @@ class Session:
             self._allocating = False
         elif kind == "refused":
             self._end("failed")
-            raise Error(message["reason"])
+            raise Error(_in_python(message["reason"]))
         elif kind == "closed":
             self.steps = message["steps"]
             self._end(message["status"])
             if message["status"] == "failed" and self._closing in (None, "finished"):
-                raise Error(message["reason"] or "The run failed.")
+                reason = _in_python(message["reason"] or "the run failed")
+                if self._closing is None or self.last is not None:
+                    raise Error(reason)
+                # Nothing is lost: the file to be replaced is as it was.
+                warnings.warn(reason, stacklevel=4)
 
     def _end(self, status: Status) -> None:
         if self.status == "running":
             self.status = status
             self._client.close()
+
+
+def _is_ours(output: str) -> bool:
+    """Whether a recording of this process writes this file."""
+    return any(Path(getattr(own, "output", "")).resolve() == Path(output).resolve() for own in recordings())
+
+
+def _in_python(reason: str) -> str:
+    """Return what the program says about options with their names in Python."""
+    for prefix in ("open: a message that is not understood: ", "the model: "):
+        reason = reason.removeprefix(prefix)
+    reason = reason.replace("with --force", "with `force=True`").replace(" along the given weights", "")
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: f"`{found[1].replace('-', '_')}`", reason)
 
 
 def checked(options: Mapping[str, Any], caller: str) -> dict[str, Any]:

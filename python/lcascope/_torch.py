@@ -15,6 +15,7 @@ import torch
 
 from ._data import Data, moved
 from ._errors import Error
+from ._interrupts import let_through
 from ._loss import Loss
 from ._session import Losses, Request
 from .layout import Layout, Owned, tensor_kind
@@ -62,7 +63,7 @@ def _unit_axis(module: nn.Module, parameter: Tensor) -> int:
     """Return the axis of a parameter that counts its module's outputs."""
     transposed = isinstance(module, torch.nn.modules.conv._ConvTransposeNd) and module.groups == 1
     # Conv1D of Hugging Face's GPT-2: a linear layer whose weight is [in, out].
-    if parameter.dim() > 1 and (transposed or type(module).__name__ == "Conv1D" and parameter.dim() == 2):
+    if parameter.dim() > 1 and (transposed or (type(module).__name__ == "Conv1D" and parameter.dim() == 2)):
         return 1
     return 0
 
@@ -75,6 +76,8 @@ def _check(name: str, parameter: Tensor) -> None:
         raise Error(f"{name} is a {kind.__name__}, and only plain tensors are supported.")
     if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
         raise Error(f"{name} has no shape yet: run the model once before `watch`.")
+    if parameter.device.type == "meta":
+        raise Error(f"{name} is on the device meta and has no values: put the model on a real device first.")
     if parameter.dtype not in (torch.float32, torch.float64):
         raise Error(
             f"{name} is {str(parameter.dtype).removeprefix('torch.')}, in which points between two steps are not told "
@@ -188,6 +191,8 @@ class Model:
                 for kind in {self.device.type, "cpu"}:
                     stack.enter_context(torch.autocast(kind, enabled=False))
                 if any(_compiled(part) for part, _ in modes):
+                    if not hasattr(torch.compiler, "set_stance"):
+                        raise Error("A model with compiled parts needs PyTorch 2.6 or newer: watch it uncompiled.")
                     stack.enter_context(torch.compiler.set_stance("force_eager"))
                 if any(_needs_training_on_gpu(part) for part, _ in modes):
                     stack.enter_context(torch.backends.cudnn.flags(enabled=False))
@@ -211,7 +216,8 @@ class Model:
             for parameter, point in zip(self.parameters, self._points(request.at), strict=True):
                 parameter.data = point
             self._buffers.fresh()
-            return self._sums(request)
+            with let_through():
+                return self._sums(request)
         finally:
             for parameter, data in zip(self.parameters, own, strict=True):
                 parameter.data = data
@@ -382,14 +388,15 @@ def _random_states(device: torch.device) -> list[object]:
     """Return the random states of Python, NumPy, PyTorch and its devices."""
     on_device = None
     if device.type != "cpu":
-        on_device = torch.get_device_module(device).get_rng_state(device)
+        on_device = getattr(torch, device.type).get_rng_state(device)
     return [random.getstate(), np.random.get_state(), torch.get_rng_state(), device, on_device]
 
 
 def _set_random_states(states: list[object]) -> None:
     python, numpy, cpu, device, on_device = states
+    assert isinstance(device, torch.device)
     random.setstate(python)  # type: ignore[arg-type]
     np.random.set_state(numpy)  # type: ignore[arg-type]
     torch.set_rng_state(cpu)  # type: ignore[arg-type]
     if on_device is not None:
-        torch.get_device_module(device).set_rng_state(on_device, device)
+        getattr(torch, device.type).set_rng_state(on_device, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from ._closing import Closing, Status, close_at_exit, closed, text_of
 from ._data import Data, Labels, moved, read, sorted_by_class
 from ._errors import Error
+from ._interrupts import let_through, put_off
 from ._loss import Loss
 from ._ranks import Ranks, Told
 from ._session import Losses, Message, Options, Request, Session, Step, checked, opening, say_where, version
@@ -84,6 +86,8 @@ def watch(
         raise Error(f'batch_norm={batch_norm!r}: it is "batch" or "running".')
     given = checked(options, "watch")
     module = unwrapped(model)
+    if not isinstance(module, torch.nn.Module):
+        raise Error(f"model is a {type(module).__name__}: give a torch.nn.Module, or use lcascope.Recorder.")
     ranks = Ranks()
     layout = layout_of(module, units)
     if layout.size == 0:
@@ -92,7 +96,8 @@ def watch(
     evaluated = Model(module, layout, of_example, batch_norm)
     ranks.check_same(evaluated)
     optimizers = _optimizers(optimizer)
-    with evaluated.undisturbed():
+    _check_trains(optimizers, evaluated)
+    with put_off(), evaluated.undisturbed(), let_through():
         _read(evaluated, of_example, ranks, data, held_out, batch_size, keep, groups, classes, given)
     message = opening(
         producer=f"Python package {version()}, PyTorch {torch.__version__}",
@@ -126,6 +131,7 @@ class Scope(Closing):
         self._since = 0
         self._explicit = False
         self._session: Session | None = None
+        self._hooks: list[Any] = []
         self.status: Status = "running"
         """Whether the recording is running, or how it ended."""
         self.last: Step | None = None
@@ -134,7 +140,6 @@ class Scope(Closing):
         """The run file."""
         self._together(lambda: self._open(message))
         model.say_unreached()
-        self._hooks = []
         if optimizers:
             self._hooks.append(optimizers[-1].register_step_post_hook(self._stepped))
         close_at_exit(self)
@@ -145,8 +150,9 @@ class Scope(Closing):
     def stopped(self) -> bool:
         """Whether the recording has ended, for example by `lcascope stop`. The same on all ranks."""
         if self._session is not None and self._ranks.size == 1 and os.getpid() == self._process:
-            self._session.poll()
-            self._ended(self._session.status)
+            with put_off():
+                self._session.poll()
+                self._ended(self._session.status)
         return self.status != "running"
 
     @contextlib.contextmanager
@@ -182,13 +188,49 @@ class Scope(Closing):
         self._together(lambda: self._allocate(noted))
         return self.last if self.status == "running" else None
 
+    def checkpoint(self) -> None:
+        """Have a checkpoint written after the last step, from which `resume` can continue. Rank 0 does it."""
+        session = self._session
+        if session is None or self.status != "running" or os.getpid() != self._process:
+            return
+        if self._since:
+            warnings.warn(
+                f"The checkpoint is that of {self._since} optimizer steps ago (every={self._every}): "
+                "`resume` needs the weights of then.",
+                stacklevel=2,
+            )
+        if session.allocating:
+            self._together(self._complete)
+        try:
+            with put_off():
+                session.checkpoint()
+        except Exception as error:
+            self.close("failed", text_of(error))
+            raise
+        if self._ranks.size == 1:
+            self._ended(session.status)
+
     def close(self, status: Status = "finished", message: str = "") -> None:
-        """End the recording: the file then has all steps and is closed. The training may go on unwatched."""
+        """End the recording: the file then has all steps and is closed. The training may go on unwatched.
+
+        A step whose allocation was interrupted is allocated first, unless that is interrupted too.
+        """
         closed(self)
         if self.status != "running" or os.getpid() != self._process:
             return
+        if self._hooks and self.last is None and self._since == 0 and status == "finished" and self._ranks.rank == 0:
+            warnings.warn(
+                "No step was recorded: the optimizer that was given to `watch` has taken none.",
+                stacklevel=2,
+            )
         if self._since and self._ranks.rank == 0:
             print(f"lcascope: the last {self._since} optimizer steps are not recorded (every={self._every})")
+        if self._session is not None and self._session.allocating and status != "failed" and self._ranks.size == 1:
+            try:
+                self._together(self._complete)
+            except KeyboardInterrupt:
+                # Again: then without this step.
+                status = "stopped"
         try:
             if self._session is not None:
                 self._session.close(status, message)
@@ -204,14 +246,14 @@ class Scope(Closing):
         self.status = status
         if status != "running":
             closed(self)
-            for hook in getattr(self, "_hooks", []):
+            for hook in self._hooks:
                 hook.remove()
 
     def _together(self, act: Callable[[], None]) -> None:
         """Let rank 0 act with the program, and the others evaluate for it, without a trace in the model."""
         ranks = self._ranks
         try:
-            with self._model.undisturbed():
+            with put_off(), self._model.undisturbed():
                 self._model.check()
                 if ranks.rank > 0:
                     self._follow()
@@ -245,12 +287,18 @@ class Scope(Closing):
     def _allocate(self, noted: Mapping[str, float | None]) -> None:
         session, model = self._session, self._model
         assert session is not None
-        if session.allocating:
-            model.come_back(session.parameters)
-            self._arrived(session.allocate())
+        self._complete()
         if session.status == "running":
             model.write(session.parameters)
             self._arrived(session.step(**noted))
+
+    def _complete(self) -> None:
+        """Allocate a step that was interrupted."""
+        session = self._session
+        assert session is not None
+        if session.allocating:
+            self._model.come_back(session.parameters)
+            self._arrived(session.allocate())
 
     def _arrived(self, step: Step | None) -> None:
         if step is not None:
@@ -362,6 +410,13 @@ def _optimizers(given: Optimizer | Iterable[Optimizer] | None) -> list[Optimizer
     return found
 
 
+def _check_trains(optimizers: Sequence[Optimizer], model: Model) -> None:
+    """Warn if the optimizers have none of the model's parameters: some wrappers have copies of them."""
+    theirs = {id(value) for own in optimizers for group in own.param_groups for value in group["params"]}
+    if optimizers and not any(id(parameter) in theirs for parameter in model.parameters):
+        warnings.warn("The optimizer has none of the model's parameters: is it another model's?", stacklevel=3)
+
+
 def _learning_rate(optimizers: Sequence[Optimizer]) -> float | None:
     if not optimizers or "lr" not in optimizers[-1].param_groups[0]:
         return None
@@ -379,7 +434,8 @@ def _device_text(module: nn.Module, model: Model, ranks: Ranks, batch_norm: Batc
     if model.device.type == "cuda":
         text = torch.cuda.get_device_name(model.device)
     else:
-        text = f"{model.device.type.upper()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        text = f"{model.device.type.upper()}, {threads} thread{'s' if threads > 1 else ''}"
     if ranks.size > 1:
         text = f"{ranks.size} processes, {text}"
     text += f", PyTorch {torch.__version__.partition('+')[0]}"

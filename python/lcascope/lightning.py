@@ -1,7 +1,4 @@
-"""A callback for Lightning's Trainer.
-
-    trainer = Trainer(callbacks=[lcascope.lightning.Watch(data=examples, loss=cross_entropy)])
-"""
+"""A callback for Lightning: `Trainer(callbacks=[lcascope.lightning.Watch(data=examples, loss=cross_entropy)])`."""
 
 from __future__ import annotations
 

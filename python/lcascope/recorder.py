@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._closing import Closing, Status, close_at_exit, closed, text_of
 from ._errors import Error
+from ._interrupts import let_through, put_off
 from ._session import Losses, Options, Request, Session, Step, checked, opening, say_where, version
 from .layout import Layout, Owned, Tensor, tensor_kind
 
@@ -112,7 +113,8 @@ class Recorder(Closing):
         )
         self._session = Session(self._layout, len(classes or [0]) if options.get("by_class") else 0, self._answer)
         np.copyto(self._session.parameters, self._before)
-        self._session.open(message)
+        with put_off():
+            self._session.open(message)
         close_at_exit(self)
         if not quiet:
             say_where(self.output)
@@ -135,7 +137,8 @@ class Recorder(Closing):
     @property
     def stopped(self) -> bool:
         """Whether the recording has ended, for example by `lcascope stop`."""
-        self._session.poll()
+        with put_off():
+            self._session.poll()
         return self._session.status != "running"
 
     def step(
@@ -164,17 +167,39 @@ class Recorder(Closing):
             lambda: self._session.step(learning_rate=learning_rate, batch_loss=batch_loss, epoch=epoch)
         )
 
+    def checkpoint(self) -> None:
+        """Have a checkpoint written after the last step, from which `resume` can continue."""
+        if self._session.allocating:
+            self._allocated(self._session.allocate)
+        try:
+            with put_off():
+                self._session.checkpoint()
+        except Exception as error:
+            self.close("failed", text_of(error))
+            raise
+
     def close(self, status: Status = "finished", message: str = "") -> None:
+        """End the recording: the file then has all steps and is closed.
+
+        A step whose allocation was interrupted is allocated first, unless that is interrupted too.
+        """
         closed(self)
+        if self._session.allocating and status != "failed":
+            try:
+                self._allocated(self._session.allocate)
+            except KeyboardInterrupt:
+                # Again: then without this step.
+                status = "stopped"
         self._session.close(status, message)
 
     def _allocated(self, allocate: Callable[[], Step | None]) -> Step | None:
         try:
-            step = allocate()
+            with put_off():
+                step = allocate()
+                self._before = self._after
         except Exception as error:
             self.close("failed", text_of(error))
             raise
-        self._before = self._after
         return step
 
     def _answer(self, request: Request) -> Losses:
@@ -182,7 +207,8 @@ class Recorder(Closing):
         evaluate = self._evaluate[request.part]
         if evaluate is None:
             raise Error("There are no held-out examples: give `held_out`.")
-        result = evaluate(self._tree(self._point(request.at)))
+        with let_through():
+            result = evaluate(self._tree(self._point(request.at)))
         if not isinstance(result, Evaluation):
             loss, gradient = result
             result = Evaluation(float(loss), gradient)

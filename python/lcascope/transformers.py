@@ -1,7 +1,4 @@
-"""A callback for Hugging Face's Trainer.
-
-    trainer = Trainer(model, arguments, callbacks=[lcascope.transformers.Watch(data=examples)], …)
-"""
+"""A callback for Hugging Face: `Trainer(model, arguments, callbacks=[lcascope.transformers.Watch(data=examples)])`."""
 
 from __future__ import annotations
 
@@ -33,14 +30,12 @@ class Watch(TrainerCallback):
         size = arguments.pop("batch_size", None) or args.per_device_eval_batch_size
         collate = kwargs["train_dataloader"].collate_fn
         for part in ("data", "held_out"):
-            source = arguments.get(part)
+            source: Any = arguments.get(part)
             if hasattr(source, "__getitem__") and not isinstance(source, list | tuple):
                 arguments[part] = DataLoader(source, batch_size=size, collate_fn=collate)
         self.scope = watch(kwargs["model"], kwargs["optimizer"], **arguments)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.scope is not None and self.scope.stopped:
             control.should_training_stop = True
 

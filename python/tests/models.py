@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Activation = Callable[[Tensor], Tensor]
+
 
 class Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, activation: Activation) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
@@ -21,29 +25,37 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(out + self.downsample(x))
+        out = self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x)))))
+        return self.activation(out + self.downsample(x))
 
 
 class ResNet(nn.Module):
-    """A ResNet of ResNet-18's kind, with `widths` in place of 64, 128, 256, 512."""
+    """A ResNet of ResNet-18's kind, with `widths` in place of 64, 128, 256, 512: with four of them, its 18 layers."""
 
-    def __init__(self, widths: tuple[int, ...] = (4, 8), blocks: int = 2, classes: int = 5, dropout: float = 0.1):
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (4, 8),
+        blocks: int = 2,
+        classes: int = 5,
+        dropout: float = 0.1,
+        activation: Activation = F.relu,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         layers = []
         inputs = widths[0]
         for index, width in enumerate(widths):
             for block in range(blocks):
-                layers.append(Block(inputs, width, 2 if index > 0 and block == 0 else 1))
+                layers.append(Block(inputs, width, 2 if index > 0 and block == 0 else 1, activation))
                 inputs = width
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(inputs, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layers(F.relu(self.bn1(self.conv1(x))))
+        x = self.layers(self.activation(self.bn1(self.conv1(x))))
         return self.fc(self.dropout(x.mean((2, 3))))
 
 
@@ -88,6 +100,8 @@ class GPT(nn.Module):
         self.ln_f = nn.LayerNorm(width)
         self.lm_head = nn.Linear(width, vocabulary, bias=False)
         self.lm_head.weight = self.wte.weight
+        for embedding in (self.wte, self.wpe):
+            nn.init.normal_(embedding.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))

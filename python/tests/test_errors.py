@@ -121,6 +121,15 @@ def test_what_is_read_once_is_a_function():
         ({"resume": "there.h5", "output": None, "force": None}, "there.h5"),
         ({"output": "no/such\0name"}, "name"),
         ({"optimizer": object()}, "object is no torch.optim.Optimizer"),
+        ({"model": lambda x: x}, "model is a function: give a torch.nn.Module"),
+        ({"model": nn.Linear(6, 3, device="meta")}, "weight is on the device meta and has no values"),
+        ({"loss": nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss: give an instance, CrossEntropyLoss\(\)"),
+        ({"loss": "cross_entropy"}, "loss is a str: give a function"),
+        ({"data": (INPUTS[:0], LABELS[:0])}, "data has no examples"),
+        ({"data": iter([])}, "data has no examples: it is an iterator, which has been read before"),
+        ({"batch_size": 0}, "batch_size=0: a batch has at least one example"),
+        ({"integrator": "simson"}, "^unknown integrator `simson`"),
+        ({"min_segments": 3}, "^`min_segments` 3: must be a power of two"),
         ({"model": nn.ReLU()}, "ReLU has no parameters that require a gradient"),
     ],
 )
@@ -136,8 +145,38 @@ def test_an_option_that_does_not_exist_is_named():
 
 def test_an_existing_file_is_not_overwritten():
     watch().close()
-    with pytest.raises(lcascope.Error, match="run.h5"):
+    with pytest.raises(lcascope.Error, match="run.h5 exists: .* overwrite it with `force=True`"):
         watch(force=False)
+
+
+def test_a_file_is_not_written_twice_at_once():
+    """As in a notebook whose cell is run again."""
+    scope = watch()
+    with pytest.raises(lcascope.Error, match=r"being written.* a run of this process: call `close\(\)`"):
+        watch()
+    assert scope.moved().step == 1
+    scope.close()
+
+
+def test_a_run_without_steps_leaves_the_older_file():
+    scope = watch()
+    scope.moved()
+    scope.close()
+    model = net()
+    scope = watch(model, torch.optim.SGD(model.parameters(), 0.1))
+    with pytest.warns(UserWarning) as caught:
+        scope.close()
+    said = [str(warning.message) for warning in caught]
+    assert said == [
+        "No step was recorded: the optimizer that was given to `watch` has taken none.",
+        "the run ended before its first step; run.h5 is unchanged",
+    ]
+    assert scope.status == "failed" and len(lcascope.Run("run.h5").table("overview")) == 1
+
+
+def test_an_optimizer_of_another_model_is_noticed():
+    with pytest.warns(UserWarning, match="The optimizer has none of the model's parameters"):
+        watch(net(), torch.optim.SGD(net().parameters(), 0.1)).close()
 
 
 def test_parameters_that_the_loss_does_not_reach_are_said_once():
