@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use generate::{completions, man};
 
-use crate::config::{ColorChoice, GlyphsChoice, Options};
+use crate::config::{ColorChoice, DeviceChoice, GlyphsChoice, Options};
 use crate::export::Format;
 use crate::sheet::{UnknownView, View};
 use crate::trajectory::Rename;
@@ -109,6 +109,15 @@ pub enum Command {
         /// Print a preset network, such as mnist-fc, as a TOML file to edit
         #[arg(long, value_name = "NAME", conflicts_with = "print_default")]
         print_network: Option<String>,
+    },
+    /// Compare the numbers of a device with those of another engine, and exit with 1 if they differ
+    Selftest {
+        /// auto, cpu or cuda:N; auto is the first GPU if there is one
+        #[arg(long, value_name = "NAME", default_value = "auto")]
+        device: DeviceChoice,
+        /// Threads of the hand-written engine [default: all cores]
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
     },
     /// Record a training in another program, which starts this command (docs/protocol.md)
     #[command(hide = true)]

@@ -65,6 +65,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Some(name) => commands::print_network(&name),
             None => commands::config(print_default),
         },
+        Some(Command::Selftest { device, threads }) => commands::selftest(device, threads),
         Some(Command::Reader {
             details,
             answer,

@@ -18,6 +18,7 @@ mod record;
 mod repeats;
 mod report;
 mod resume;
+mod selftest;
 mod train;
 mod verify_repair;
 
@@ -31,5 +32,6 @@ pub use open::open;
 pub use orders::{pause, resume, stop};
 pub use record::record;
 pub use report::report;
+pub use selftest::selftest;
 pub use train::{demo, train};
 pub use verify_repair::{repair, verify};
