@@ -1,14 +1,15 @@
 """Measures what a watched step costs beside the gradients that it needs: `just bench-python`.
 
 A step that is allocated needs a few gradients of the loss over all examples, usually two. Everything else is the cost
-of lcascope: points between the weights, the way to the program, its sums, and the file. Both are measured in turn, in
-one process, and the medians compared:
+of lcascope: points between the weights, the way to the program, its sums, and the file. Gradients and steps are timed
+in turn, in one process, and the medians compared:
 
     gradient      seconds of one gradient, by the model alone
     step          seconds of one allocated step
-    beside        seconds of the step that are not those of its gradients, and what share of these they are
+    beside        seconds of a step that are not those of its gradients, and what share of these they are
 
-The cost does not depend on the number of examples, the gradients' does: the share is smaller for more.
+What a step costs beside its gradients does not depend on the number of examples. It is therefore measured with four of
+them, where it is not lost in the variation of the gradients. Its share of the gradients is smaller for more examples.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lcascope
@@ -34,7 +36,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     small = options.small
-    examples = options.examples or (64 if small else 256)
+    examples = options.examples or (1000 if small else 256)
     subjects: dict[str, Callable[[], Subject]] = {
         "resnet18": lambda: resnet18(examples, 16 if small else 64),
         "gpt": lambda: gpt(max(1, examples // 4), *((128, 2, 64) if small else (384, 6, 256))),
@@ -44,9 +46,11 @@ def main() -> None:
     for name in options.models:
         subject = subjects[name]()
         row = measured(subject, options.batch_size, options.steps, options.device)
+        few = replace(subject, inputs=subject.inputs[:4], targets=subject.targets[:4])
+        small_row = measured(few, 4, 5 * options.steps, options.device)
         parameters = sum(parameter.numel() for parameter in subject.model.parameters())
-        needed = row.gradients * row.gradient
-        beside = f"{row.step - needed:+.3f} s {100 * (row.step - needed) / needed:+7.2f} %"
+        extra = small_row.step - small_row.gradients * small_row.gradient
+        beside = f"{extra:.3f} s {100 * extra / (row.gradients * row.gradient):7.2f} %"
         print(
             f"{name:10}{parameters:12}{len(subject.inputs):10}{row.gradient:10.3f} s{row.step:10.3f} s"
             f"{row.gradients:11.2f}{beside:>20}",
@@ -59,8 +63,8 @@ def parsed() -> argparse.Namespace:
         prog="just bench-python", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", choices=["resnet18", "gpt"], default=["resnet18", "gpt"])
-    parser.add_argument("--small", action="store_true", help="models of under a million parameters, fewer examples")
-    parser.add_argument("--examples", type=int, help="images, and four times the sequences [default: 256, or 64]")
+    parser.add_argument("--small", action="store_true", help="models of under a million parameters")
+    parser.add_argument("--examples", type=int, help="images, and four times the sequences [default: 256, small 1000]")
     parser.add_argument("--batch-size", type=int, default=64, help="examples evaluated together [default: 64]")
     parser.add_argument("--steps", type=int, default=7, help="steps to take the median of [default: 7]")
     parser.add_argument("--threads", type=int, help="threads of PyTorch [default: its own]")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-PROGRAM = Path(os.environ.get("LCASCOPE", Path(__file__).parents[2] / "target/debug/lcascope"))
+PROGRAM = Path(os.environ.get("LCASCOPE", Path(__file__).parents[2] / "target/debug/lcascope")).absolute()
 
 
 def pytest_configure(config: pytest.Config) -> None:
