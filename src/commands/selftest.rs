@@ -118,7 +118,7 @@ impl Engines {
         ));
         Ok(match self.device {
             Device::Cpu => [own, candle(Device::Cpu, Precision::Double)?],
-            device => [candle(device, Precision::Single)?, own],
+            device @ Device::Cuda(_) => [candle(device, Precision::Single)?, own],
         })
     }
 }

@@ -165,6 +165,26 @@ fn a_dry_run_says_what_a_run_takes_and_writes_nothing() {
 }
 
 #[test]
+fn the_selftest_passes_on_the_cpu_and_names_a_missing_device() {
+    let folder = folder();
+    let outcome = run(folder.path(), &["selftest", "--device=cpu"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for check in [
+        "gradient of conv",
+        "gradient of residual",
+        "a step of mnist-lenet",
+        "a step of cifar-vgg",
+        "20 steps of mnist-fc",
+    ] {
+        assert!(outcome.stdout.contains(check), "{check}: {outcome:?}");
+    }
+    assert!(!outcome.stdout.contains("FAILED"), "{outcome:?}");
+    run(folder.path(), &["selftest", "--device=cuda:99"]).fails(1, &["CUDA device 99"]);
+    run(folder.path(), &["selftest", "--device=gpu"]).fails(2, &["gpu", "cuda:N"]);
+    run(folder.path(), &["selftest", "--threads=0"]).fails(2, &["--threads"]);
+}
+
+#[test]
 fn completions_are_printed_for_every_shell() {
     let folder = folder();
     for (shell, needle) in [
