@@ -18,6 +18,7 @@ import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    # Of classes without examples, where there are only four.
+    warnings.simplefilter("ignore")
     small = options.small
     examples = options.examples or (1000 if small else 256)
     subjects: dict[str, Callable[[], Subject]] = {
