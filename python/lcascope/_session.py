@@ -46,6 +46,7 @@ class Options(TypedDict, total=False):
     test_every: int
     checkpoint_every: str | int | float
     record_weights: int
+    snapshots: int
     record_params: int
     trace: Any
     compression: str

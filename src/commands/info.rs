@@ -9,6 +9,7 @@ use toml::{Table as Toml, Value};
 use super::resume::how_to_resume;
 use crate::analysis::numbers;
 use crate::app::RunModel;
+use crate::config::RECORDING;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
 use crate::record::{RunHeader, Status};
@@ -84,7 +85,10 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     if !header.dataset_sha256.is_empty() {
         line("sha256", header.dataset_sha256.clone());
     }
-    let config = header.config.parse().unwrap_or_default();
+    let mut config: Toml = header.config.parse().unwrap_or_default();
+    if let Some(Value::Table(recording)) = config.remove(RECORDING) {
+        config = recording;
+    }
     for (name, value) in training(&config) {
         line(name, value);
     }

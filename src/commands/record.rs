@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::output::{self, CommandInputs};
 use super::prepare::{PreparedTraining, header_of, settings, snapshots};
-use super::resume::{ResumedRun, continue_run};
+use super::resume::{ResumedRun, Steps, continue_run};
 use crate::app::RunModel;
 use crate::cli::RecordArgs;
-use crate::config::{ConfigError, Options, RunConfig, merge, recording_options};
+use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, recording_options};
 use crate::data::Batches;
 use crate::engine::GradientEngine;
 use crate::feed::Origin;
@@ -126,7 +126,7 @@ fn begin_new(
     )?;
     let destinations = Destinations {
         recorder,
-        checkpoint_every: config.checkpoint_every,
+        checkpoint_every: checkpoints(&config),
         listener: Some(Box::new(Told(
             client.try_clone().map_err(connection_failed)?,
         ))),
@@ -172,7 +172,7 @@ fn resume(
         recorder,
         start,
         checkpoint_every,
-    } = continue_run(run, &path, prepared, config.checkpoint_every)?;
+    } = continue_run(run, &path, prepared, checkpoints(&config), Steps::Replaced)?;
     let mut listener = Told(client.try_clone().map_err(connection_failed)?);
     send(
         client,
@@ -192,6 +192,15 @@ fn resume(
     let beginning = RunStart::Resumed { start };
     let training = RunningTraining::spawn(model, trainer, destinations, beginning, &path)?;
     Ok((path, training))
+}
+
+/// Returns when checkpoints are written. By default not at times at which the program saves nothing of its own: it could
+/// not continue from there.
+fn checkpoints(config: &RunConfig) -> CheckpointEvery {
+    match config.checkpoint_every {
+        CheckpointEvery::Auto => CheckpointEvery::Stop,
+        every => every,
+    }
 }
 
 /// Resolves the options of a recording; the second value is the planned number of steps, 0 if it is unknown.

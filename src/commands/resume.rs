@@ -8,7 +8,7 @@ use crate::config::{
     CheckpointEvery, ConfigError, Options, RunConfig, holds_options, merge, stored_options,
 };
 use crate::feed::{FeedEvent, Origin};
-use crate::record::{RunHeader, StartRecord};
+use crate::record::{Checkpoint, RunHeader, StartRecord};
 use crate::store::{FIRST_LOOK, KeptPart, Recorder, Resumable, RunReader};
 use crate::supervise::Failure;
 use crate::text::quoted;
@@ -45,7 +45,23 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     let run = Resumable::open(path)?;
     let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
     let config = RunConfig::resolve(&merge(&stored, flags)?)?;
-    continue_run(run, path, prepare(&config)?, config.checkpoint_every)
+    let prepared = prepare(&config)?;
+    continue_run(
+        run,
+        path,
+        prepared,
+        config.checkpoint_every,
+        Steps::Repeated,
+    )
+}
+
+/// The recorded steps after the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Steps {
+    /// They are taken again, and come out the same.
+    Repeated,
+    /// Another program takes new ones, from a checkpoint with the weights that it has now.
+    Replaced,
 }
 
 /// Restores a trainer that was prepared as for the start of the run.
@@ -57,6 +73,7 @@ pub(super) fn continue_run(
     path: &Path,
     prepared: PreparedTraining,
     checkpoint_every: CheckpointEvery,
+    steps: Steps,
 ) -> Result<ResumedRun, Failure> {
     let PreparedTraining {
         header,
@@ -66,7 +83,8 @@ pub(super) fn continue_run(
         .map_err(|what| Failure::Other(format!("{} cannot be resumed: {what}", path.display())))?;
 
     let mut model = RunModel::new(header.clone(), Origin::Live);
-    let saved = run.checkpoint(&header.checkpoint)?;
+    let fits = |checkpoint: &Checkpoint| steps == Steps::Repeated || trainer.is_at(checkpoint);
+    let saved = run.checkpoint(&header.checkpoint, fits)?;
     if let Some((_, checkpoint)) = &saved {
         (trainer.restore(checkpoint))
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
@@ -80,7 +98,10 @@ pub(super) fn continue_run(
     // after it are then dropped. On the same path they are already in the file.
     let recorded = run.reader().losses(from)?;
     let kept = match &recorded {
-        Some(losses) if losses.train.to_bits() == start.losses.train.to_bits() => run.committed(),
+        Some(losses) if losses.train.to_bits() == start.losses.train.to_bits() => match steps {
+            Steps::Repeated => run.committed(),
+            Steps::Replaced => from,
+        },
         Some(losses) => {
             trainer.continue_from(losses);
             start.losses = losses.clone();

@@ -128,7 +128,8 @@ pub struct CheckpointSlot {
     pub step: u64,
 }
 
-/// Reads the newest complete checkpoint with at most `committed` steps; none if the file has none of this shape.
+/// Reads the newest complete checkpoint with at most `committed` steps, among those that fit if any does; none if the
+/// file has none of this shape.
 ///
 /// # Errors
 /// The file cannot be read. Slots that are damaged or of another shape are skipped.
@@ -137,8 +138,9 @@ pub fn newest(
     file: &File,
     shape: &[SavedShape],
     committed: u64,
+    fits: impl Fn(&Checkpoint) -> bool,
 ) -> Result<Option<(CheckpointSlot, Checkpoint)>, StoreError> {
-    let mut found = None;
+    let mut found: Option<((bool, u64), CheckpointSlot, Checkpoint)> = None;
     for slot in 0..2 {
         let group = format!("checkpoint/{slot}");
         if !file.link_exists("checkpoint") || !file.link_exists(&group) {
@@ -150,13 +152,13 @@ pub fn newest(
         let Some(checkpoint) = read(&group, shape) else {
             continue;
         };
-        let newer = |(best, _): &(CheckpointSlot, _)| best.step < checkpoint.step;
-        if checkpoint.step <= committed && found.as_ref().is_none_or(newer) {
-            let step = checkpoint.step;
-            found = Some((CheckpointSlot { slot, step }, checkpoint));
+        let step = checkpoint.step;
+        let rank = (fits(&checkpoint), step);
+        if step <= committed && found.as_ref().is_none_or(|(best, ..)| *best < rank) {
+            found = Some((rank, CheckpointSlot { slot, step }, checkpoint));
         }
     }
-    Ok(found)
+    Ok(found.map(|(_, slot, checkpoint)| (slot, checkpoint)))
 }
 
 /// The steps of each slot's checkpoint: none for an empty or half-written slot, an error for one that has changed

@@ -192,7 +192,7 @@ fn readable(path: &Path, what: &str) -> u64 {
 /// The step of the newest checkpoint.
 fn newest(path: &Path) -> Option<u64> {
     let run = Resumable::open(path).unwrap();
-    let found = run.checkpoint(&checkpoint(0).shape()).unwrap();
+    let found = run.checkpoint(&checkpoint(0).shape(), |_| true).unwrap();
     found.map(|(found, saved)| {
         assert_eq!(saved, checkpoint(found.step));
         found.step
@@ -300,7 +300,10 @@ fn truncating_to_a_checkpoint_is_atomic() {
     let run = Resumable::open(&path).unwrap();
     let mut header = run.reader().header().clone();
     header.checkpoint = checkpoint(0).shape();
-    let (found, _) = run.checkpoint(&header.checkpoint).unwrap().unwrap();
+    let (found, _) = run
+        .checkpoint(&header.checkpoint, |_| true)
+        .unwrap()
+        .unwrap();
     assert_eq!(found.step, 69);
     let keep = KeptPart {
         steps: found.step,

@@ -94,15 +94,17 @@ impl Resumable {
         self.state.committed
     }
 
-    /// Reads the newest complete checkpoint.
+    /// Reads the newest complete checkpoint, among those that fit if any does.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn checkpoint(
         &self,
         shape: &[SavedShape],
+        fits: impl Fn(&Checkpoint) -> bool,
     ) -> Result<Option<(CheckpointSlot, Checkpoint)>, StoreError> {
-        checkpoint::newest(&self.path, self.reader.file(), shape, self.state.committed)
+        let committed = self.state.committed;
+        checkpoint::newest(&self.path, self.reader.file(), shape, committed, fits)
     }
 
     /// Opens the file for writing after the steps that are kept. `header` is the result of the configuration, and must

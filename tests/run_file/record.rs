@@ -131,7 +131,11 @@ impl Program {
 
     /// Takes a step of gradient descent; returns what is told of it.
     fn step(&mut self) -> Value {
-        self.next = self.theta.map(|x| x - RATE * 4.0 * x.powi(3));
+        self.step_to(self.theta.map(|x| x - RATE * 4.0 * x.powi(3)))
+    }
+
+    fn step_to(&mut self, next: [f32; PARAMS]) -> Value {
+        self.next = next;
         self.write(0, &self.next);
         self.send(&json!({"message": "step", "learning_rate": RATE, "batch_loss": 1.25}));
         let told = self.serve();
@@ -401,7 +405,7 @@ fn a_resumed_recording_goes_on_as_if_it_had_never_ended() {
     for _ in 0..3 {
         first.step();
     }
-    // A checkpoint of the program's own, and of the run; then the program is killed.
+    // A checkpoint of the program's own, and of the run.
     let saved = first.theta;
     first.send(&json!({"message": "checkpoint"}));
     assert_eq!(first.receive()["message"], "saved");
@@ -412,7 +416,9 @@ fn a_resumed_recording_goes_on_as_if_it_had_never_ended() {
             .contains("newest after step 3")
             .then_some(())
     });
-    first.step();
+    // A step that the resumed program does not repeat; then the run is stopped, with another checkpoint.
+    first.step_to(first.theta.map(|x| x * 1.5));
+    assert_eq!(runs("stop", &path).code, Some(0));
     drop(first);
 
     let resume = |theta: [f32; PARAMS], options: Value| {
@@ -427,7 +433,7 @@ fn a_resumed_recording_goes_on_as_if_it_had_never_ended() {
     let mut other = resume(START, json!({}));
     let refused = other.serve();
     let reason = refused["reason"].to_string();
-    assert!(reason.contains("the weights after step 3"), "{refused}");
+    assert!(reason.contains("the weights after step 4"), "{refused}");
     let mut other = resume(saved, json!({"tolerance": 1.0}));
     let refused = other.serve();
     assert_eq!(other.exit_code(), Some(2));

@@ -72,6 +72,21 @@ impl Trainer {
         parts
     }
 
+    /// Whether the parameters are those of a state.
+    #[must_use]
+    pub fn is_at(&self, saved: &Checkpoint) -> bool {
+        let same = |values: &SavedValues| match values {
+            SavedValues::F32(values) => {
+                let pairs = values.iter().zip(&self.theta);
+                values.len() == self.theta.len()
+                    && pairs.into_iter().all(|(a, b)| a.to_bits() == b.to_bits())
+            }
+            _ => false,
+        };
+        let params = saved.arrays.iter().find(|array| array.name == "params");
+        params.is_some_and(|array| same(&array.values))
+    }
+
     /// Restores a state. The training continues exactly as the saved one would have. Must be called before
     /// [`start`](Trainer::start).
     ///
