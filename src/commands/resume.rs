@@ -48,7 +48,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     continue_run(run, path, prepare(&config)?, config.checkpoint_every)
 }
 
-/// Restores a trainer that was prepared as for the start of the run.
+/// Restores and starts a trainer that was prepared as if for a new run.
 ///
 /// # Errors
 /// It was prepared for another run, or the file cannot be written.
