@@ -2,8 +2,8 @@
 //!
 //! The engine that runs on the device is compared with an independent one on the CPU. On `cpu` these are the
 //! hand-written engine and candle's autograd in double precision; on a GPU, candle in single precision and the
-//! hand-written engine. Compared are the gradient of every kind of layer and an allocated step of every preset, on
-//! random data that are always the same, and a short run on the embedded sample.
+//! hand-written engine. The comparison covers the gradient of every kind of layer and an allocated step of every
+//! preset, on random data that are always the same, and a short run on the embedded sample.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -32,8 +32,8 @@ const TOLERANCE: f64 = 2e-4;
 /// grow from step to step.
 const TOLERANCE_OF_A_RUN: f64 = 2e-3;
 
-/// An error is a share of its tensor's largest entry, but at least of this share of the network's largest: the gradient
-/// of a bias before a batch norm consists of rounding errors.
+/// An error is relative to its tensor's largest entry or, if that is smaller, to this share of the network's largest:
+/// the gradient of a bias before a batch norm consists of rounding errors.
 const SMALL: f64 = 1e-2;
 
 /// A small network for every kind of layer, as TOML. `flatten` needs none: the last linear layer flattens its input.
@@ -293,7 +293,7 @@ fn step(
     let data = random_data(shape, examples)?;
     let [mut device, mut other] = engines.make(&network, &data, examples)?;
     let theta = he_normal(&network, 3);
-    // Both engines allocate the same step, along the other engine's gradient.
+    // Both engines allocate the same step.
     let mut start = Evaluation::default();
     other.evaluate(Subset::Train, &theta, Want::Gradient, &mut start)?;
     let moved = theta.iter().zip(&start.gradient);
