@@ -141,7 +141,7 @@ pub enum Command {
     },
     /// Print a manual page, for `man -l -`
     Man {
-        /// A command, such as train, in place of the program
+        /// Command to describe, such as train [default: lcascope itself]
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
     },
@@ -163,7 +163,7 @@ pub struct TrainArgs {
     /// stops it
     #[arg(long)]
     pub detach: bool,
-    /// Print what the run would take in memory, on the disk and in time, and write nothing
+    /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long, conflicts_with_all = ["resume", "detach"])]
     pub dry_run: bool,
     #[command(flatten)]
@@ -174,18 +174,18 @@ pub struct TrainArgs {
 #[command(allow_negative_numbers = true)]
 pub struct AllocateArgs {
     /// Run file with weights (`train --record-weights`), another HDF5 file with `weight/value`, or a
-    /// folder with a file per point (.safetensors, or .pt, .pth, .bin, .ckpt of torch.save), or a
-    /// folder per point (checkpoint-N with the model of Hugging Face)
+    /// folder with one file per point (.safetensors, or .pt, .pth, .bin, .ckpt of torch.save) or one
+    /// folder per point (such as Hugging Face's checkpoint-N)
     #[arg(value_name = "WEIGHTS")]
     pub weights: PathBuf,
-    /// Print what the run would take in memory, on the disk and in time, and write nothing
+    /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,
     /// Replace FROM by TO in the names of the tensors in the files, such as encoder.= or
-    /// bn1.weight=bn1.scale; not within a word or number; repeatable, one after another
+    /// bn1.weight=bn1.scale. FROM does not match within a word or number. Repeatable; applied in order
     #[arg(long, value_name = "FROM=TO")]
     pub rename: Vec<Rename>,
     /// TOML file with flags as keys, or a run file, for the network, the data and the integration; its training

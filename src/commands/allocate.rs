@@ -25,7 +25,7 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         Some(path) => read_config(path)?,
         None => options_beside(&args.weights)?,
     };
-    // Those of a configuration are about files too.
+    // The renamings of a configuration apply to tensors in the files of a folder; other weights have no names.
     let rename = if args.rename.is_empty() && args.weights.is_dir() {
         base.rename.clone()
     } else {

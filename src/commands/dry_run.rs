@@ -1,4 +1,4 @@
-//! `--dry-run`: what a run would take in memory, on the disk and in time. Nothing is written.
+//! `--dry-run`: estimates the memory, the disk space and the time that a run would take. Nothing is written.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use crate::supervise::{Failure, memory, print};
 use crate::text::duration;
 use crate::train::Trainer;
 
-/// Prints what a run would take, after two evaluations at the initial parameters.
+/// Prints the estimates, after two evaluations at the initial parameters.
 ///
 /// # Errors
 /// The engine fails, or standard output cannot be written.
@@ -24,7 +24,7 @@ pub fn dry_run(
     mut trainer: Trainer,
 ) -> Result<ExitCode, Failure> {
     let failed = |error: crate::train::TrainError| Failure::Run(error.to_string());
-    // The first evaluation also fetches memory from the system.
+    // Only the second evaluation is timed: the first also allocates its memory.
     trainer.start().map_err(failed)?;
     let began = Instant::now();
     trainer.start().map_err(failed)?;
@@ -86,7 +86,7 @@ fn describe(config: &RunConfig, header: &RunHeader, gradient: Duration) -> Strin
 struct FileCost {
     step: u64,
     steps: u64,
-    /// Name, count and bytes of each.
+    /// Name, count and size in bytes of each.
     arrays: Vec<(&'static str, u64, u64)>,
 }
 
@@ -140,7 +140,8 @@ impl FileCost {
     }
 }
 
-/// Gradients over all examples that a step needs at least; the one at its start is the last step's.
+/// Returns the least number of gradients over all examples that a step needs. The one at its start is known from the
+/// step before.
 fn new_gradients(settings: &IntegratorSettings) -> u32 {
     use crate::lca::Method;
     match settings.method {

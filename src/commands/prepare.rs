@@ -117,7 +117,8 @@ fn with_absolute_paths(mut config: RunConfig) -> RunConfig {
     config
 }
 
-/// The part of a run's header that follows from its configuration alone; `stored` is what the file keeps of it.
+/// Returns the part of a run's header that follows from its configuration alone. `stored` is the configuration as the
+/// file keeps it.
 pub(super) fn header_of(config: &RunConfig, stored: &impl Serialize) -> Result<RunHeader, Failure> {
     let stored = toml::to_string(stored);
     let now = jiff::Timestamp::now();

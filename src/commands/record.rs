@@ -152,7 +152,7 @@ fn resume(
         ))
         .into());
     }
-    // May be too damaged to be read in this process.
+    // The file may be too damaged to be read in this process.
     sandbox::read_through(&path)?;
     let run = Resumable::open(&path)?;
     let origin = path.display().to_string();
@@ -235,10 +235,10 @@ fn table(options: &Options) -> Result<toml::Table, ConfigError> {
     toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
 }
 
-/// The configuration in the run file.
+/// The configuration as it is stored in the run file.
 #[derive(Serialize)]
 struct StoredConfig {
-    /// Its name is [`crate::config::RECORDING`].
+    /// The name of this field is [`crate::config::RECORDING`].
     record: Options,
 }
 
@@ -310,7 +310,7 @@ fn prepare(
         traced: traced.clone(),
         ..settled
     };
-    // The program draws its own.
+    // Never drawn from: the program draws its own mini-batches.
     let batches = Batches::new(1, 1, config.seed)?;
     let theta = vec![0.0; layout.params()];
     let mut trainer = Trainer::new(
@@ -339,7 +339,7 @@ fn send(client: &Client, message: &ServerMessage) -> Result<(), Failure> {
     (client.send(message)).map_err(|error| Failure::Other(error.to_string()))
 }
 
-/// Tells the program of every step. If it is gone, waiting for its next message fails.
+/// Reports every step to the program. Errors are ignored: if the program is gone, waiting for its next message fails.
 struct Told(Client);
 
 impl StepListener for Told {

@@ -64,7 +64,7 @@ pub(super) enum Steps {
     Replaced,
 }
 
-/// Restores a trainer that was prepared as for the start of the run.
+/// Restores and starts a trainer that was prepared as if for a new run.
 ///
 /// # Errors
 /// It was prepared for another run, or the file cannot be written.

@@ -1,8 +1,9 @@
 //! `lcascope selftest`: compares a device's numbers with those of another engine, in this process.
 //!
-//! The engine that runs on the device (`cpu`: the hand-written one, else candle in single precision) is compared with an
-//! independent one on the CPU (candle's autograd in double precision, or the hand-written engine): the gradient of every
-//! kind of layer, an allocated step of every preset, and a short run. The data are random, but always the same.
+//! The engine that runs on the device is compared with an independent one on the CPU. On `cpu` these are the
+//! hand-written engine and candle's autograd in double precision; on a GPU, candle in single precision and the
+//! hand-written engine. The comparison covers the gradient of every kind of layer and an allocated step of every
+//! preset, on random data that are always the same, and a short run on the embedded sample.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -24,18 +25,18 @@ use crate::optim::{OptimizerChoice, Schedule};
 use crate::supervise::{Failure, print};
 use crate::train::{TrainSettings, Trainer};
 
-/// Largest accepted error of a gradient and of a layer's allocation, as a share of the largest.
+/// Largest accepted error of a gradient's entry and of a layer's allocation, as a share of the largest.
 const TOLERANCE: f64 = 2e-4;
 
 /// Largest accepted error of the layers' totals and the losses of the run, as a share of the largest: small differences
 /// grow from step to step.
 const TOLERANCE_OF_A_RUN: f64 = 2e-3;
 
-/// Entries of a tensor below this share of the network's largest are compared with it: a bias before a batch norm has
-/// no gradient but rounding errors.
+/// An error is relative to its tensor's largest entry or, if that is smaller, to this share of the network's largest:
+/// the gradient of a bias before a batch norm consists of rounding errors.
 const SMALL: f64 = 1e-2;
 
-/// A small network for every kind of layer, as TOML.
+/// A small network for every kind of layer, as TOML. `flatten` needs none: the last linear layer flattens its input.
 const LAYERS: &[(&str, &str)] = &[
     ("linear", ""),
     (
@@ -264,7 +265,7 @@ fn larger(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 
-/// Returns the largest error of an entry, as a share of its tensor's largest.
+/// Returns the largest error of an entry, as a share of its tensor's largest (see [`SMALL`]).
 fn error_of_gradient(network: &Network, got: &[f32], expected: &[f32]) -> f64 {
     let size = |values: &[f32]| {
         let sizes = values.iter().map(|value| f64::from(value.abs()));
@@ -292,7 +293,7 @@ fn step(
     let data = random_data(shape, examples)?;
     let [mut device, mut other] = engines.make(&network, &data, examples)?;
     let theta = he_normal(&network, 3);
-    // The same step for both.
+    // Both engines allocate the same step.
     let mut start = Evaluation::default();
     other.evaluate(Subset::Train, &theta, Want::Gradient, &mut start)?;
     let moved = theta.iter().zip(&start.gradient);

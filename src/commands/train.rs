@@ -83,8 +83,8 @@ fn no_detached_series() -> Failure {
     Failure::Usage(ConfigError(what.to_owned()))
 }
 
-/// Trains, or only says what that would take. `read` lists files that the command reads in addition to those named in
-/// the options.
+/// Trains or, if `dry` is set, only estimates what that would take. `read` lists files that the command reads in
+/// addition to those named in the options.
 pub(super) fn train_with(
     options: &Options,
     read: &[&Path],
@@ -146,7 +146,7 @@ pub(super) fn train_with(
 /// Continues a run. Flags that would change it are refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let watched = WatchOptions::resolve(flags, detached)?;
-    // May be too damaged to be read in this process.
+    // The file may be too damaged to be read in this process.
     sandbox::read_through(path)?;
     let ResumedRun {
         model,

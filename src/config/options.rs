@@ -147,8 +147,9 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_every: Option<u64>,
-    /// Allocate every N optimizer steps as one, along the chord from before the first to after the last;
-    /// other counts of steps are then of these. An Nth of the cost; another path [default: 1]
+    /// Allocate every N optimizer steps as one step, along the straight line between their ends, at an
+    /// Nth of the cost. Flags that name an interval (--test-every, --record-weights) count these steps
+    /// [default: 1]
     #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_every: Option<u64>,
@@ -166,7 +167,7 @@ pub struct Options {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub straight: Option<u64>,
-    /// Translate the names of tensors in files.
+    /// Translations of the names of tensors in files.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rename: Vec<Rename>,
@@ -179,7 +180,8 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// Write a checkpoint every N steps, at an interval such as 90s, 10m or 2h, or only when stopped: `stop` [default: 60s; stop above 10 million parameters]
+    /// Write a checkpoint every N steps, at an interval such as 90s, 10m or 2h, or only when stopped (`stop`)
+    /// [default: 60s; stop above 10 million parameters]
     #[arg(long, value_name = "N|TIME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<CheckpointEvery>,
@@ -191,7 +193,8 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_params: Option<u64>,
-    /// Snapshots of every parameter's running totals, evenly spaced up to the end; 0 for none [default: 8, or as many as fit into 256 MiB, at least 1]
+    /// Snapshots of every parameter's running totals, evenly spaced up to the end; 0 for none [default: 8,
+    /// or as many as fit into 256 MiB, at least 1]
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshots: Option<u64>,
@@ -199,7 +202,8 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<usize>,
-    /// Compression of per-parameter arrays: auto, lz4, zstd, deflate or none; other programs need a plug-in for lz4 and zstd [default: auto]
+    /// Compression of per-parameter arrays: auto, lz4, zstd, deflate or none; other programs need a plug-in for lz4 and
+    /// zstd [default: auto]
     #[arg(long, value_name = "NAME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,

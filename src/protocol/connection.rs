@@ -15,7 +15,7 @@ use super::message::{ClientMessage, ServerMessage};
 /// Longest message, in bytes.
 const LONGEST_MESSAGE: u64 = 64 << 20;
 
-/// A reason why the program can no longer be spoken with.
+/// A reason why the exchange with the program cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error(
@@ -33,7 +33,8 @@ pub enum ClientError {
     Reported(String),
 }
 
-/// The program's end of the connection. Clones share it.
+/// A handle of the connection to the program, the *client* of the protocol. Handles made by
+/// [`try_clone`](Self::try_clone) share the connection.
 pub struct Client {
     /// Messages, or why there are no more.
     messages: Receiver<Result<ClientMessage, ClientError>>,
@@ -67,7 +68,7 @@ impl Client {
                 loop {
                     let message = next_message(&mut lines);
                     let ends = message.is_err();
-                    // Nobody listens any more, or nothing more comes.
+                    // Either nobody receives any more, or no more messages will come.
                     if sender.send(message).is_err() || ends {
                         return;
                     }
@@ -76,7 +77,7 @@ impl Client {
         Ok(Self { messages, socket })
     }
 
-    /// Another handle for the same connection.
+    /// Returns another handle of the same connection.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -87,7 +88,8 @@ impl Client {
         })
     }
 
-    /// Messages, each once, to whichever handle asks first. Disconnected after the error that ends them.
+    /// Returns the channel of messages. Each goes to the handle that receives first; after an error, the channel is
+    /// disconnected.
     #[must_use]
     pub fn messages(&self) -> &Receiver<Result<ClientMessage, ClientError>> {
         &self.messages
@@ -170,13 +172,13 @@ impl SharedMemory {
         }
     }
 
-    /// The memory in a file.
+    /// Takes a file as the shared memory.
     #[must_use]
     pub fn new(file: File, params: usize) -> Self {
         Self { file, params }
     }
 
-    /// Another handle for the same memory.
+    /// Returns another handle of the same memory.
     ///
     /// # Errors
     /// The system has no more descriptors.

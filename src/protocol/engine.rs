@@ -4,8 +4,8 @@ use super::connection::{Client, ClientError, SharedMemory, SharedVector};
 use super::message::{ClientMessage, Extent, Part, ServerMessage};
 use crate::engine::{EngineError, Evaluation, GradientEngine, SegmentPoint, Subset, Want};
 
-/// Largest difference between two evaluations at the same parameters where the same bits cannot be expected, relative to
-/// the largest value.
+/// Largest accepted difference between two evaluations at the same parameters where the same bits cannot be expected,
+/// relative to the largest value.
 const TOLERANCE: f64 = 1e-5;
 
 /// An engine in another program. It evaluates the points of the current step's segment, which only the program has.
@@ -19,12 +19,12 @@ pub struct ClientEngine {
     exact: bool,
     /// Whether there are held-out examples.
     has_held_out: bool,
-    /// Whether the loss has been found to be a function of the parameters.
+    /// Whether the loss has been checked to be a function of the parameters alone.
     checked: bool,
 }
 
 impl ClientEngine {
-    /// The engine of a program that has opened a run with `params` parameters and `classes` classes.
+    /// Returns the engine of a program that has opened a run with `params` parameters and `classes` classes.
     #[must_use]
     pub fn new(
         client: Client,
@@ -126,7 +126,7 @@ impl ClientEngine {
         let gradient = first.gradient.iter().map(|&g| f64::from(g).abs());
         let scale = largest(&mut [first.loss.abs()].into_iter().chain(gradient));
         let allowed = if self.exact { 0.0 } else { TOLERANCE * scale };
-        // Values that are not finite are found elsewhere.
+        // Values that are not finite pass here; the trainer refuses them.
         if difference > allowed {
             return Err(EngineError::Model(format!(
                 "the loss is not a fixed function of the parameters: evaluated twice at the same parameters, it was {} \

@@ -9,7 +9,7 @@ use crate::layout::TensorKind;
 /// The version of the protocol.
 pub const VERSION: u64 = 1;
 
-/// A number that may be infinite or NaN, which JSON does not have: these are strings.
+/// A number. JSON has no infinities and no NaN; these are strings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number(pub f64);
 
@@ -242,7 +242,7 @@ pub struct Closed {
     pub steps: u64,
 }
 
-/// The allocation of a step, in short.
+/// A summary of the allocation of a step.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Allocated {
     pub step: u64,

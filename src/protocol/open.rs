@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub struct RecordRequest {
     pub model: OpenedModel,
     pub options: Options,
-    /// Optimizer steps in a step.
+    /// Number of optimizer steps that a step covers.
     pub every: u64,
     /// Path of the run to continue.
     pub resume: Option<PathBuf>,
@@ -134,7 +134,7 @@ fn refused(what: &str) -> ConfigError {
     ConfigError(what.to_owned())
 }
 
-/// The layout of a model's layers. Names that are too long for the run file lose their middle.
+/// Returns the layout of a model's layers. Names that are too long for the run file lose their middle.
 fn layout(layers: Vec<OpenLayer>) -> Result<ParamLayout, ConfigError> {
     let mut layout = ParamLayout::default();
     let mut names = [BTreeSet::new(), BTreeSet::new()];
@@ -201,7 +201,7 @@ fn layout(layers: Vec<OpenLayer>) -> Result<ParamLayout, ConfigError> {
     Ok(layout)
 }
 
-/// The name, or, if the run file cannot hold it, its beginning and its end.
+/// Returns the name or, if it is too long for the run file, its beginning and its end.
 fn fitting(name: &str) -> String {
     const GAP: &str = "…";
     if name.len() <= MAX_NAME {

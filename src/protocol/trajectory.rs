@@ -18,7 +18,7 @@ pub struct ClientTrajectory {
 }
 
 impl ClientTrajectory {
-    /// The path of a program that plans `steps` steps (0: unknown).
+    /// Creates the path of a program that plans `steps` steps (0: unknown).
     #[must_use]
     pub fn new(client: Client, memory: SharedMemory, steps: u64) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The names of the run format, version 1, as tables: one row for each dataset.
 //!
-//! `docs/run-format.md` is the same for people. A new per-step number is one row here and one field of [`StepRecord`].
+//! `docs/run-format.md` is the same for people. A new per-step number is one row here and one field of [`StepRecord`];
+//! for the timeline and the pyramid it also needs a row in `summary_fields!`.
 
 use std::slice::from_ref;
 

@@ -9,9 +9,9 @@ use crate::model::{Network, values};
 use crate::optim::Overrides;
 use crate::record::RunHeader;
 
-/// The least memory that a training keeps for each parameter, in bytes: weights before and after a step and on the way
-/// (12), gradients at both ends and at an inner point (12), their sum in the engine and along the way (12), running
-/// totals (20), and allocation and signs of the last step (9).
+/// The least memory that a training keeps for each parameter, in bytes: weights at both ends of a step and at an inner
+/// point (12), gradients at the same points (12), their sums in the engine and along the step (12), running totals
+/// (20), and allocation and signs of the last step (9).
 const EACH_PARAMETER: u64 = 65;
 
 /// Examples whose activations the CPU engine keeps side by side.
@@ -44,7 +44,7 @@ pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
     for (is_so, bytes) in [
         // Three gradients and their sum.
         (config.lca_test, 20),
-        // At three points.
+        // Gradients by class at three points.
         (config.by_class, 12 * classes),
         // Rows on their way to the file.
         (config.record_params > 0, 8),

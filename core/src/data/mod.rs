@@ -8,7 +8,7 @@
 //! - [`mod@file`], [`part`]: shared by the readers: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
-//! A new format is one new file here and one variant of [`find::FoundDataset`].
+//! A new format is one new file here and one variant of [`find::FoundDataset`]; [`find::find`] has to look for it.
 
 mod array;
 mod cifar;

@@ -116,7 +116,7 @@ impl Allocator {
         &self.totals
     }
 
-    /// Takes the running totals; there must not be another step.
+    /// Takes the running totals. No further step may be allocated.
     pub fn take_totals(&mut self) -> ParamTotals {
         std::mem::take(&mut self.totals)
     }
@@ -329,7 +329,8 @@ impl BlockSums {
     };
 }
 
-/// Marks of a parameter in a step: three of the signs' pairs, and three beside them.
+/// Marks of a parameter in a step. Those of flips and turns are the bits that [`opposite`] returns for the three pairs
+/// of signs; the others use the bits in between.
 const UPDATE_FLIP: u8 = 1;
 const HELPED: u8 = 1 << 1;
 const GRADIENT_TURN: u8 = 1 << 2;
@@ -338,7 +339,7 @@ const LCA_TURN: u8 = 1 << 4;
 const HURT: u8 = 1 << 5;
 
 impl BlockPart<'_> {
-    /// Allocates the block, a chunk after another. Each loop does one thing, so that it becomes vector instructions.
+    /// Allocates the block, chunk by chunk. Each loop does one thing, so that it compiles to vector instructions.
     #[inline(always)]
     fn allocate(self, path: &StepPath<'_>, is_first: bool) -> BlockSums {
         let mut sums = BlockSums::ZERO;
@@ -443,7 +444,7 @@ fn sign(value: f64) -> u8 {
     u8::from(value > 0.0) | u8::from(value < 0.0) << 1
 }
 
-/// Sets the lower bit of each of three pairs in which one sign is positive and the other negative.
+/// Compares three pairs of signs. The lower bit of a pair is set if one sign is positive and the other negative.
 #[inline(always)]
 fn opposite(a: u8, b: u8) -> u8 {
     const LOWER: u8 = 0b01_01_01;
@@ -631,7 +632,7 @@ mod tests {
         assert!((totals.lca_sum[0] - 5.0).abs() < 1e-12);
     }
 
-    /// One parameter after another, by the definitions.
+    /// Allocates one parameter after another, by the definitions.
     struct Naive {
         totals: ParamTotals,
         lca: Vec<f64>,

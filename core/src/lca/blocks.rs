@@ -1,16 +1,17 @@
-//! Blocks of parameters that are worked on together: on any thread, with the same result.
+//! Blocks of parameters that are processed together. The results do not depend on the threads that process them.
 
 use std::ops::Range;
 
 use crate::layout::ParamLayout;
 
-/// Most parameters of a block, unless a single row has more. A block's numbers fit into a core's second-level cache.
+/// Maximum number of parameters in a block, unless a single row has more. A block's numbers fit into a core's
+/// second-level cache.
 const LONGEST: usize = 1 << 13;
 
-/// Parameters whose intermediate results are kept side by side: they stay in the first-level cache.
+/// Number of parameters processed at a time: their intermediate results stay in the first-level cache.
 pub const CHUNK: usize = 256;
 
-/// Fewer parameters than this are worked on by one thread: starting another takes longer.
+/// Minimum number of parameters per thread: starting a thread for fewer takes longer than the work.
 const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Consecutive rows of a tensor.
@@ -54,7 +55,7 @@ pub fn useful_threads(threads: usize, params: usize) -> usize {
     threads.min(params / WORTH_A_THREAD).max(1)
 }
 
-/// A vector from which one block after another is taken.
+/// The rest of a vector from which blocks are taken one after another.
 pub struct Rest<'a, T>(pub &'a mut [T]);
 
 impl<'a, T> Rest<'a, T> {
@@ -66,7 +67,7 @@ impl<'a, T> Rest<'a, T> {
     }
 }
 
-/// A sum in interleaved parts: the same bits with any width of vector instructions.
+/// A sum in eight interleaved parts, whose bits are the same with any width of vector instructions.
 #[derive(Clone, Copy, Default)]
 pub struct Sum([f64; 8]);
 

@@ -332,7 +332,8 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Adds a gradient (`[P]`) to `sum`, or overwrites it if told so, and sets `dots` to `⟨Δ, g⟩` of each block.
+    /// Adds a gradient (`[P]`) to `sum`, or overwrites it if its flag is set, and sets `dots` to `⟨Δ, g⟩` of each
+    /// block.
     fn add(&self, gradient: &[f32], sum: Option<(&mut [f64], bool)>, dots: &mut [f64]) {
         let (sum, overwrite) = sum.unwrap_or_default();
         let has_sum = !sum.is_empty();

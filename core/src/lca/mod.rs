@@ -15,8 +15,8 @@
 //! Training*, `NeurIPS` 2019, <https://arxiv.org/abs/1909.01440>, section 3.
 //!
 //! [`quadrature`] has the integration rules, [`integrator`] integrates along the segment and refines, and
-//! [`allocation`] multiplies, sums and counts. Both work block by block, on any number of threads, and never hold more of
-//! Δ and ḡ than a few hundred parameters.
+//! [`allocation`] multiplies, sums and counts. Both work block by block, on any number of threads; a thread holds Δ and
+//! ḡ of at most a few hundred parameters at a time.
 
 pub mod allocation;
 mod blocks;

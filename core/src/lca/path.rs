@@ -9,7 +9,7 @@ pub struct InnerSums {
     odd: Vec<f64>,
     /// `[P]`: over the even ones.
     even: Vec<f64>,
-    /// Whether there have been such nodes; otherwise the memory is that of an earlier step.
+    /// Whether the step has had such nodes; if not, the vector still holds an earlier step's sum.
     has_odd: bool,
     has_even: bool,
 }
@@ -59,7 +59,7 @@ impl InnerSums {
 /// ḡ: a gradient averaged along the segment, `[P]`.
 #[derive(Clone, Copy)]
 pub struct MeanGradient<'a> {
-    /// Those of the four vectors below.
+    /// Weights of the four vectors below.
     weights: [f64; 4],
     /// Gradient at the start of the segment.
     pub start: &'a [f32],
@@ -124,7 +124,7 @@ pub fn movement(from: &[f32], to: &[f32], at: usize, out: &mut [f64]) {
     }
 }
 
-/// Computes numbers in double precision of the parameters from `at` on.
+/// Converts the values from `at` on to double precision.
 #[inline(always)]
 pub fn widen(values: &[f32], at: usize, out: &mut [f64]) {
     for (out, &value) in out.iter_mut().zip(&values[at..]) {

@@ -186,7 +186,7 @@ impl Values<'_> {
     }
 }
 
-/// Adds the optimizers and the gradients waiting for delayed layers, group by group.
+/// Adds the optimizers' memory and the gradients that wait for delayed layers, group by group.
 fn add_groups<'a>(
     groups: &'a mut Groups,
     mut add: impl FnMut(&'static str, &'static str, Values<'a>),

@@ -205,7 +205,7 @@ fn drive(
     let mut saved = trainer.steps_done();
     let status = loop {
         if trainer.has_all_steps() {
-            // There is nothing to resume.
+            // No checkpoint: there is nothing to resume.
             return Ok(Status::Finished);
         }
         if stop_is_wanted(trainer, orders, sink)? {

@@ -15,10 +15,10 @@ use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 use crate::trajectory::{NextPoint, StepFacts, Trajectory, TrajectoryError};
 
-/// Bytes of running totals that snapshots may take in a run file by default.
+/// Maximum size in bytes of the snapshots of the running totals in a run file, by default.
 const SNAPSHOT_BYTES: usize = 1 << 28;
 
-/// The default number of snapshots of a network with few parameters.
+/// The default number of snapshots, if that many fit.
 const MOST_SNAPSHOTS: u64 = 8;
 
 /// Weight of a mini-batch's statistics in the running averages of batch norms, as in `PyTorch`.
@@ -31,7 +31,8 @@ pub struct TrainSettings {
     pub seed: u64,
     /// Planned number of optimizer steps; 0 if it is unknown.
     pub steps: u64,
-    /// Optimizer steps that are allocated as one step, along their chord; at least 1. The last may have fewer.
+    /// Number of optimizer steps that are allocated as one, along their chord; at least 1. The last step may cover
+    /// fewer.
     pub every: u64,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
@@ -106,7 +107,7 @@ pub struct Trainer {
     end: PointEvaluation,
     /// Losses at `θ_t`.
     losses: Losses,
-    /// Evaluation of a held-out part.
+    /// Memory for evaluations of the held-out and validation sets.
     scratch: Evaluation,
     /// `[P]`: memory for the parameters at inner nodes.
     node: Vec<f32>,
@@ -387,7 +388,7 @@ impl Trainer {
         let factor = settings.schedule.factor(step, settings.steps);
         let rows = self.batches.next_batch();
         let noise = settings.seed.rotate_left(32) ^ (step + 1);
-        // The memory of the end's evaluation, which comes later.
+        // Borrows the memory for the evaluation at the end of the step, which comes later.
         let batch = &mut self.end.train;
         self.engine.evaluate_batch(&self.next, rows, noise, batch)?;
         let batch_loss = batch.loss;
@@ -527,9 +528,9 @@ impl Trainer {
     }
 }
 
-/// Whether the running totals are recorded after `done` of the `planned` steps, before the run ends: `snapshots` are
-/// spread evenly over them, and the last is the end's. If the number of steps is unknown (0) and there are enough
-/// snapshots, each covers twice as many steps as the one before.
+/// Returns true if a snapshot of the running totals is due after `done` of the `planned` steps. The `snapshots` are
+/// spread evenly over the steps; the last one, at the end of the run, is not due here. If the number of steps is
+/// unknown (0) and there are at least eight snapshots, one is due after 1, 2, 4, 8 … steps.
 #[must_use]
 pub fn snapshot_is_due(done: u64, planned: u64, snapshots: u64) -> bool {
     if planned == 0 {
@@ -539,7 +540,8 @@ pub fn snapshot_is_due(done: u64, planned: u64, snapshots: u64) -> bool {
     done > 0 && done < planned && part(done) > part(done - 1)
 }
 
-/// Returns the default number of snapshots: as many of eight as fit a budget, but at least the one at the end.
+/// Returns the default number of snapshots: eight or, if the network is large, as many as fit into 256 MiB, but at
+/// least the one at the end.
 #[must_use]
 pub fn affordable_snapshots(params: usize) -> u64 {
     let bytes = params.saturating_mul(size_of::<f64>() + 3 * size_of::<u32>());

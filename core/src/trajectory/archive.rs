@@ -1,7 +1,7 @@
 //! Reads the directory of a zip archive as `torch.save` writes it, also with the 64-bit fields of large ones.
 //!
-//! A damaged or hostile file cannot make this reserve more memory than a small multiple of a directory that is in the
-//! file. (The crate `zip` reserves room for as many entries as an archive claims to have.)
+//! A damaged or hostile file cannot make this reserve more memory than a small multiple of the directory that the file
+//! actually contains. (The crate `zip` reserves room for as many entries as an archive claims to have.)
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 /// First bytes of an archive, and of every entry.
 pub const START: &[u8] = b"PK\x03\x04";
 
-/// Longest directory that is read; it has some 70 bytes a tensor.
+/// Longest directory that is read; it has some 70 bytes per tensor.
 const LONGEST_DIRECTORY: u64 = 1 << 24;
 
 const OF_ENTRY: &[u8] = b"PK\x01\x02";
@@ -29,14 +29,14 @@ pub struct Entry {
     /// Empty if it is not UTF-8.
     pub name: String,
     pub size: u64,
-    /// Whether its bytes are not in the archive as they are: compressed or encrypted.
+    /// Whether its bytes are compressed or encrypted in the archive.
     pub is_changed: bool,
-    /// Offset of its own header.
+    /// Offset of its local header.
     header: u64,
 }
 
 impl Entry {
-    /// Returns the offset of the first byte; `None` if it and all that follow are not in a file of this length.
+    /// Returns the offset of its first byte; `None` if not all of its bytes lie within an archive of this length.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -139,7 +139,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
     let (extra, rest) = rest.split_at_checked(length(extra)?)?;
     let rest = rest.get(length(comment)?..)?;
     let mut large = large_fields(extra);
-    // The large fields are those that do not fit, in this order.
+    // Only the numbers that do not fit into 32 bits have a 64-bit field, in this order.
     let mut whole = |at| match field(at, 4)? {
         0xffff_ffff => {
             let (number, rest) = large.split_first_chunk()?;
@@ -158,7 +158,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
     Some((entry, rest))
 }
 
-/// Returns the 64-bit fields among the extra ones of an entry.
+/// Returns the 64-bit fields among the extra fields of an entry.
 fn large_fields(mut extra: &[u8]) -> &[u8] {
     while let (Some(kind), Some(length)) = (number(extra, 0, 2), number(extra, 2, 2)) {
         let length = usize::try_from(length).unwrap_or(0);
@@ -173,7 +173,7 @@ fn large_fields(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// Returns the number in up to 8 bytes, the lowest first.
+/// Returns the little-endian number of `width` bytes, at most 8.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let mut whole = [0; 8];
     whole

@@ -1,15 +1,15 @@
-//! Some of another path's points: a step covers several of its steps.
+//! Every Nth point of another path: a step covers several of that path's steps.
 
 use super::{Trajectory, TrajectoryError};
 
-/// Every Nth point of another path, from the first, and its last.
+/// A path through every Nth point of another path, beginning with the first, and through its last.
 pub struct EveryNth {
     path: Box<dyn Trajectory>,
     every: u64,
 }
 
 impl EveryNth {
-    /// Every `every`th point of a path of known length.
+    /// Takes every `every`th point of a path of known length.
     #[must_use]
     pub fn new(path: Box<dyn Trajectory>, every: u64) -> Self {
         Self {

@@ -7,7 +7,7 @@ use super::name::{self, NamePart};
 
 const INDEX_ENDINGS: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
 
-/// The model's file in a folder that Hugging Face's libraries write, in the order in which they look for it.
+/// Names of the model's file in a folder written by Hugging Face's libraries, in the order in which these look for it.
 const MODEL_FILES: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
@@ -20,7 +20,7 @@ const MODEL_FILES: [&str; 4] = [
 pub struct FoundPoint {
     /// Name of a file or folder, with the number that says when it was saved.
     pub name: String,
-    /// The file with its tensors, or the index of several; from the folder of the path.
+    /// The file with its tensors, or the index of several, relative to the folder of the path.
     pub file: PathBuf,
 }
 

@@ -16,7 +16,7 @@ const BY_START: [(&[u8], &str, &str); 17] = [
         "fetch it with `git lfs pull`",
     ),
     (
-        // In a folder, it is read (`torch`).
+        // Described only if it is given as a path of its own; in a folder, `torch` reads it.
         b"PK\x03\x04",
         "a zip archive, as torch.save writes it, that is, a single point",
         "give a folder with one file per point",

@@ -63,27 +63,27 @@ pub enum NextPoint {
     End,
     /// The program that makes the path stops it before its end.
     Stop,
-    /// First the state is to be saved.
+    /// A checkpoint is requested before the next point.
     Checkpoint,
-    /// An order woke the wait for the next point.
+    /// An order interrupted the wait for the next point.
     Interrupted,
 }
 
 /// The successive points of a path; a step leads from each to the next.
 pub trait Trajectory: Send {
-    /// Returns the number of steps: one less than the number of points. 0 if it is unknown while the path is being
+    /// Returns the number of steps: one less than the number of points, or 0 if it is unknown while the path is being
     /// made.
     fn steps(&self) -> u64;
 
-    /// Writes the point after `done` steps into `params` (`[P]`, in the order of the layout). It is
-    /// [`Ready`](NextPoint::Ready), or the last one asked for.
+    /// Writes the point after `done` steps into `params` (`[P]`, in the order of the layout). The point must be
+    /// [`Ready`](NextPoint::Ready), or the one that was read last.
     ///
     /// # Errors
     /// The point cannot be read, or belongs to another network.
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError>;
 
-    /// Waits until it is known whether there is a point after the one after `done` steps, or until `wakeups` has
-    /// something. A path that exists already is not waited for.
+    /// Waits until it is known whether the path goes on after `done` steps, or until `wakeups` receives something.
+    /// Returns at once for a path that exists already.
     ///
     /// # Errors
     /// The program that makes the path is gone, or cannot continue it.
@@ -95,7 +95,7 @@ pub trait Trajectory: Send {
         })
     }
 
-    /// Returns what is known of the step to the last point read.
+    /// Returns the known facts about the step that led to the point read last.
     fn facts(&self) -> StepFacts {
         StepFacts::UNKNOWN
     }
@@ -107,7 +107,7 @@ pub trait Trajectory: Send {
     }
 }
 
-/// Returns what a file without a path is, as the end of a sentence that begins with its name, and the remedy.
+/// Describes a file that does not hold a path, as the end of a sentence that begins with its name, with the remedy.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! Names of snapshots: which files are some, and the words and numbers in their names.
+//! Names of snapshots: recognises them, and splits them into words and numbers.
 
 /// Endings of a snapshot's name, which a number may follow.
 pub const ENDINGS: [&str; 5] = [".safetensors", ".pt", ".pth", ".bin", ".ckpt"];
@@ -9,7 +9,7 @@ pub fn is_snapshot(name: &str) -> bool {
     without_ending(name).is_some()
 }
 
-/// Returns what is before and behind the ending of a snapshot's name.
+/// Returns the parts of a snapshot's name before and after its ending.
 fn without_ending(name: &str) -> Option<(&str, &str)> {
     let splits = ENDINGS.iter().filter_map(|ending| name.rsplit_once(ending));
     splits.into_iter().find(|(_, behind)| {

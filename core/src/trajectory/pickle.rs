@@ -4,11 +4,11 @@
 //! and refer to each other by index, so what is used many times is not copied, and nothing here is recursive. Each byte
 //! of the pickle adds at most 16 bytes to the tables, apart from the spare room with which they grow.
 
-/// Longest text that is of use, in bytes.
+/// Longest text that is returned, in bytes.
 const LONGEST_TEXT: usize = 1024;
 
-/// Most values on the stack at a time. Python adds the items of a collection by the thousand; only those of a tuple are
-/// all on the stack.
+/// Maximum number of values on the stack. Python adds the items of a collection a thousand at a time; only those of a
+/// tuple are all on the stack at once.
 const MOST_ON_STACK: usize = 1 << 20;
 
 /// A text in the pickle: its range of bytes.
@@ -21,17 +21,17 @@ struct Text {
 /// A value, mostly an index into the tables of a [`Pickle`].
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
-    /// Anything of no use here: a list, a negative number or one with a fraction, bytes, `None`.
+    /// A value that is not used here: a list, a negative number or one with a fraction, bytes, `None`.
     Opaque,
     Count(u32),
     Text(u32),
-    /// A name of a module and a name in it.
+    /// The name of a module and the name of a function or class in it.
     Global(u32),
     Tuple(u32),
     Dict(u32),
     /// A function or class, and its arguments.
     Call(u32),
-    /// An identifier of something that is kept beside the pickle.
+    /// The identifier of an object that is stored outside the pickle.
     Persistent(u32),
 }
 
@@ -73,12 +73,12 @@ impl Pickle {
             Err(what) => return Err(format!("{what}, at byte {}", reader.at)),
         };
         let mut pickle = reader.pickle;
-        // Stable: of two values for a key, the last still is the last.
+        // The sort is stable: of two values for a key, the later one stays behind the other.
         pickle.entries.sort_by_key(|(dict, ..)| *dict);
         Ok((pickle, value))
     }
 
-    /// Returns a number that is whole and not negative.
+    /// Returns a non-negative whole number.
     pub fn count(&self, value: Value) -> Option<u64> {
         match value {
             Value::Count(index) => self.counts.get(index as usize).copied(),
@@ -144,12 +144,13 @@ struct Reader {
     pickle: Pickle,
     at: usize,
     stack: Vec<Value>,
-    /// Heights of the stack.
+    /// Heights of the stack at the open marks.
     marks: Vec<usize>,
     memo: Vec<Option<Value>>,
 }
 
-/// Appends to a table; its index fits, since a pickle has fewer than 2^32 bytes and each adds at most one.
+/// Appends to a table and returns the item's index. It fits, since a pickle has fewer than 2^32 bytes and each adds at
+/// most one item.
 fn added<T>(table: &mut Vec<T>, item: T) -> u32 {
     table.push(item);
     u32::try_from(table.len() - 1).unwrap_or(u32::MAX)
@@ -229,7 +230,7 @@ impl Reader {
         }
     }
 
-    /// Reads an unsigned number of so many bytes.
+    /// Reads an unsigned little-endian number of this many bytes.
     fn number(&mut self, bytes: usize) -> Step<usize> {
         let read = self.take(bytes)?;
         let number = read.iter().rev().try_fold(0_usize, |number, &byte| {
@@ -250,7 +251,7 @@ impl Reader {
         self.take(bytes).map(|_| ())
     }
 
-    /// Reads a text that ends with its line.
+    /// Reads a text up to the end of the line.
     fn line(&mut self) -> Step<Value> {
         let rest = self.pickle.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&byte| byte == b'\n');
@@ -290,7 +291,7 @@ impl Reader {
         Ok(top)
     }
 
-    /// Removes the last mark, and the values after it.
+    /// Removes the last mark, and returns the values after it.
     fn pop_mark(&mut self) -> Step<Vec<Value>> {
         let mark = self
             .marks
@@ -329,7 +330,7 @@ impl Reader {
         self.push(text)
     }
 
-    /// Passes over a value of no use.
+    /// Skips a value that is not used.
     fn opaque(&mut self, code: u8) -> Step {
         match code {
             // BINFLOAT

@@ -18,8 +18,8 @@ use crate::small_file;
 /// Longest index of shards in bytes.
 const LONGEST_INDEX: u64 = 1 << 25;
 
-/// Prefixes that wrappers add to the same tensors' names: `DataParallel`, torch.compile, and programs that keep the
-/// model as part of something.
+/// Prefixes that wrappers add to the names of tensors: `DataParallel`, torch.compile, and programs that save the model
+/// as part of a larger object.
 const WRAPPERS: [&str; 6] = [
     "module",
     "_orig_mod",
@@ -29,16 +29,16 @@ const WRAPPERS: [&str; 6] = [
     "model_state_dict",
 ];
 
-/// A file, or several, with all tensors of a network.
+/// All tensors of a network, in one file or in several.
 pub struct Point {
     /// The file, or the index of several.
     path: PathBuf,
     files: Vec<(PathBuf, File)>,
-    /// Tensors by name, each with the index of its file.
+    /// Tensors by name, each with the index of its file and, if it cannot be read, the reason.
     tensors: BTreeMap<String, (usize, Result<StoredTensor, String>)>,
-    /// Prefix before the network's own name of every tensor.
+    /// Prefix of all names in the files, before the network's own names.
     prefix: String,
-    /// Whether each renaming has changed a name.
+    /// Whether each renaming applied to any name.
     pub renamed: Vec<bool>,
 }
 
@@ -107,7 +107,7 @@ impl Point {
         let mut shards: BTreeMap<String, (usize, Contents)> = BTreeMap::new();
         for (tensor, file) in index.weight_map {
             if !shards.contains_key(&file) {
-                // Nothing in the index leads out of its folder.
+                // An index must not lead out of its folder.
                 if Path::new(&file).file_name() != Some(file.as_ref()) {
                     let (tensor, file) = (name::escaped(&tensor), name::escaped(&file));
                     return Err(fault(
@@ -136,7 +136,7 @@ impl Point {
         Ok(())
     }
 
-    /// Opens a file and reads what it has.
+    /// Opens a file and finds its tensors.
     fn read_header(&mut self, path: &Path) -> Result<Contents, TrajectoryError> {
         let unread = |error: io::Error| fault(path, &format!("cannot be read: {error}"));
         let file = small_file::open(path).map_err(unread)?;
@@ -187,7 +187,7 @@ impl Point {
         Ok(())
     }
 
-    /// Returns the tensor in the files that is one of the network, and its file.
+    /// Finds a tensor of the network in the files; returns the path, the file and the stored tensor.
     fn stored(&self, tensor: &Tensor) -> Result<(&Path, &File, &StoredTensor), TrajectoryError> {
         let name = format!("{}{}", self.prefix, tensor.name);
         let Some((at, stored)) = self.tensors.get(&name) else {
@@ -223,7 +223,7 @@ fn fault(path: &Path, what: &str) -> TrajectoryError {
     TrajectoryError(format!("{}: {what}", path.display()))
 }
 
-/// Renames tensors; returns whether any has another name now.
+/// Renames tensors; returns whether the renaming applied to any.
 fn apply<T>(rename: &Rename, tensors: &mut BTreeMap<String, T>) -> Result<bool, String> {
     let names = tensors
         .keys()
@@ -288,7 +288,7 @@ fn missing(names: &BTreeSet<&str>, layout: &ParamLayout, first: &Tensor) -> Stri
     {
         *counts.entry(prefix).or_default() += 1;
     }
-    // One alone says little: something else may have such a name.
+    // A single tensor says little: an unrelated one may have such a name.
     let most = counts
         .into_iter()
         .filter(|(_, count)| *count > 1)

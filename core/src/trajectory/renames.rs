@@ -1,13 +1,14 @@
-//! Names that tensors have in files, and the network's.
+//! Translates the names of tensors in files into those of the network.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A text in the names of the tensors in files, and the one that the network has in its place; written `FROM=TO`.
+/// A replacement of one text by another in the names of tensors in files, written `FROM=TO`.
 ///
-/// FROM is replaced wherever it stands, but not within a word or a number: `fc1` is not in `fc10`. TO may be empty.
+/// FROM is replaced wherever it occurs, but not within a word or a number: `fc1` does not match in `fc10`. TO may be
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rename {
@@ -23,7 +24,7 @@ pub struct Rename {
 pub struct RenameError(String);
 
 impl Rename {
-    /// Returns the new name, unless this one stays.
+    /// Returns the new name, or `None` if FROM does not occur.
     pub(super) fn apply(&self, name: &str) -> Option<String> {
         let splits = |before: Option<char>, after: Option<char>| {
             let parts = [before, after].map(|c| c.is_some_and(char::is_alphanumeric));

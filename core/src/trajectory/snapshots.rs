@@ -22,7 +22,7 @@ pub struct SnapshotFolder {
 }
 
 impl SnapshotFolder {
-    /// Opens a folder, whose tensors have the network's names after some renaming. Checks the header of every file, and
+    /// Opens a folder whose tensors, after `renames`, have the network's names. Checks the header of every file, and
     /// every number of the first and the last point.
     ///
     /// # Errors

@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// Tensors by name; or why they cannot be read, as the end of a sentence that begins with the name.
+/// Tensors by name, or the reason why one cannot be read, as the end of a sentence that begins with its name.
 pub type Contents = BTreeMap<String, Result<StoredTensor, String>>;
 
-/// Bytes of a larger tensor that are always read to get a part of it.
+/// Most bytes that are read for a tensor however few of them are its own: it may be a part of a larger one.
 const ALWAYS_READ: usize = 1 << 26;
 
 /// A tensor in a file.
@@ -22,12 +22,12 @@ pub struct StoredTensor {
     strides: Option<Vec<usize>>,
     /// Offset of the first number in the file.
     start: u64,
-    /// Count of numbers from the first to the last, with those between them that are not the tensor's.
+    /// Count of numbers from the first to the last, including those in between that do not belong to the tensor.
     span: usize,
 }
 
 impl StoredTensor {
-    /// A tensor whose rows follow each other. The numbers are known to be in the file.
+    /// Returns a tensor whose rows follow each other and whose numbers are known to be in the file.
     pub fn in_rows(dtype: Dtype, shape: Vec<usize>, start: u64) -> Self {
         Self {
             dtype,
@@ -38,8 +38,8 @@ impl StoredTensor {
         }
     }
 
-    /// A tensor in a range of bytes of a file, from the number `offset` of the range on; the error is the end of a
-    /// sentence.
+    /// Returns a tensor in a range of bytes of a file, which begins with the range's number `offset`. The error is the
+    /// end of a sentence.
     pub fn in_range(
         dtype: Dtype,
         (shape, strides): (Vec<usize>, Vec<usize>),
@@ -126,7 +126,7 @@ impl StoredTensor {
     }
 }
 
-/// Goes on to the next index, the last axis first; after the last one to the first.
+/// Advances to the next index, the last axis fastest; the last index is followed by the first.
 fn advance(index: &mut [usize], shape: &[usize]) {
     for (i, &size) in index.iter_mut().zip(shape).rev() {
         *i += 1;
@@ -137,12 +137,12 @@ fn advance(index: &mut [usize], shape: &[usize]) {
     }
 }
 
-/// Returns the bytes of a number; 1 for the types of less.
+/// Returns the width of a number in bytes; 1 for types narrower than a byte.
 fn width(dtype: Dtype) -> usize {
     dtype.bitsize().div_ceil(8)
 }
 
-/// Converts numbers of a type that is no [`fault`](StoredTensor::fault).
+/// Converts numbers of a type that [`fault`](StoredTensor::fault) accepts.
 fn convert(dtype: Dtype, bytes: &[u8], into: &mut [f32]) {
     match dtype {
         Dtype::F16 => fill(into, bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),

@@ -17,11 +17,11 @@ use super::stored::{Contents, StoredTensor};
 
 const PICKLE: &str = "data.pkl";
 
-/// Longest pickle that is read; that of a model has some 150 bytes a tensor.
+/// Longest pickle that is read; that of a model has some 150 bytes per tensor.
 const LONGEST_PICKLE: u64 = 1 << 24;
-/// Dictionaries in dictionaries in which tensors are looked for.
+/// Maximum depth of the dictionaries within the outermost one in which tensors are looked for.
 const DEEPEST: usize = 2;
-/// Functions around the one that makes a tensor.
+/// Maximum number of calls to look through: the one that makes a tensor, and those around it.
 const MOST_WRAPPERS: usize = 4;
 const MOST_AXES: usize = 16;
 /// Longest name of a storage.
@@ -30,8 +30,8 @@ const LONGEST_KEY: usize = 64;
 const COPY: &str = "copy or download it again";
 const AGAIN: &str = "write it again with PyTorch: torch.save(model.state_dict(), \"step_1.pt\")";
 
-/// Returns the tensors of a file of this length by their names, or what is wrong. The names of dictionaries in which
-/// they are come first: `state_dict.fc1.weight`.
+/// Returns the tensors of a file of this length by their names, or what is wrong. A name begins with the keys of the
+/// dictionaries around the tensor: `state_dict.fc1.weight`.
 pub fn contents(file: &File, length: u64) -> io::Result<Result<Contents, String>> {
     let archive = match Archive::open(file, length)? {
         Ok(archive) => archive,
@@ -55,7 +55,7 @@ type ByteRange = (u64, u64);
 /// The directory of a file.
 struct Archive {
     pickle: ByteRange,
-    /// Data by the keys of storages; or why they cannot be read.
+    /// Ranges of the data by the keys of storages, or why they cannot be read.
     storages: BTreeMap<String, Result<ByteRange, String>>,
 }
 
@@ -191,7 +191,7 @@ impl StateDict {
             return Err(format!("contains {what}: {AGAIN}"));
         };
         let mut contents = Contents::new();
-        // Names of dictionaries are repeated for every tensor: a file can be small and they very long.
+        // Every name repeats those of the dictionaries around it, so a small file can lead to very long names.
         let mut left = size.saturating_mul(8) + (1 << 16);
         let mut seen = BTreeSet::from([outermost]);
         let mut open = VecDeque::from([(outermost, String::new(), 0)]);
@@ -221,7 +221,7 @@ impl StateDict {
         Ok(contents)
     }
 
-    /// Returns the tensor that a call makes, or what it makes instead.
+    /// Returns the tensor that a call makes, or why it cannot be read.
     fn tensor(&self, value: Value) -> Result<StoredTensor, String> {
         let damaged = || "is damaged: copy or download the file again".to_owned();
         let pickle = &self.pickle;
