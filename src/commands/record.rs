@@ -33,7 +33,7 @@ use crate::train::{Trainer, choose_traced};
 pub fn record(args: &RecordArgs) -> Result<ExitCode, Failure> {
     let client = Client::on_standard_input().map_err(|error| {
         ConfigError(format!(
-            "standard input is no socket ({error}): `lcascope record` is started by the program that trains the model, \
+            "standard input is not a socket ({error}): `lcascope record` is started by the program that trains the model, \
              as docs/protocol.md describes"
         ))
     })?;

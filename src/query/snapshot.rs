@@ -104,7 +104,7 @@ pub fn latest_snapshot(reader: &RunReader, end: u64) -> Result<Result<u64, Strin
         None => {
             let first = match steps.first() {
                 Some(first) => format!("the first is after {first} steps"),
-                None => "they are written after each eighth of the run and at its end".to_owned(),
+                None => "they are written at a few steps of the run, and at its end".to_owned(),
             };
             Err(format!(
                 "no totals of the parameters up to this step: {first}"

@@ -19,13 +19,14 @@ use crate::store::{RunReader, RunState};
 use crate::text::harmless;
 
 /// Configuration keys that do not affect a training's numbers.
-const ASIDE: [&str; 10] = [
+const ASIDE: [&str; 11] = [
     "seed",
     // The path of the data; their content has a checksum.
     "data",
     "checkpoint_every",
     "record_weights",
     "record_params",
+    "snapshots",
     "trace",
     "compression",
     "mantissa_bits",

@@ -127,7 +127,7 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
     let totals = known.and_then(|known| known.totals.as_ref());
     let (Some(at), Some(totals)) = (at, totals) else {
         return Line::styled(
-            " no totals yet (written after each eighth of the run)",
+            " no totals yet (written at a few steps, and at the end)",
             theme.dim,
         );
     };

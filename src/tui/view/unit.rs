@@ -106,7 +106,7 @@ impl Unit<'_> {
         let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
             Some(totals) => format!("totals over the first {} steps", totals.steps),
-            None => "no totals yet (written after each eighth of the run)".to_owned(),
+            None => "no totals yet (written at a few steps, and at the end)".to_owned(),
         };
         let name = format!(" {name}, unit {}", self.unit);
         let texts = [
