@@ -78,7 +78,7 @@ def watch(
             parameters before them to those after them, and costs as much as that of one.
         name: The model's name; its class otherwise.
         data_name: The name of the data.
-        resume: A run file to continue. The model must have the parameters of its last checkpoint.
+        resume: A run file to continue. The model must have the parameters of one of its two checkpoints.
         quiet: Whether not to print where the run can be seen.
         options: Options of `lcascope train`, such as `integrator="simpson"` or `by_class=True`.
     """

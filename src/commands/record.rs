@@ -23,7 +23,7 @@ use crate::query::data_lints;
 use crate::record::{Losses, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 use crate::store::{self, Recorder, Resumable, WriteOptions};
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, StepListener};
-use crate::supervise::{Failure, sandbox};
+use crate::supervise::{Failure, memory, sandbox};
 use crate::train::{Trainer, choose_traced};
 
 /// Runs `lcascope record`.
@@ -263,14 +263,7 @@ fn prepare(
         input_shape,
         slice_size,
     } = &request.model;
-    if config.by_class && classes.len() < 2 {
-        let what = "by_class: the data have no classes";
-        return Err(ConfigError(what.to_owned()).into());
-    }
-    if config.lca_test && *held_out == 0 {
-        let what = "lca_test: there are no held-out examples";
-        return Err(ConfigError(what.to_owned()).into());
-    }
+    check(config, &request.model)?;
     let handles = || Ok::<_, std::io::Error>((client.try_clone()?, memory.try_clone()?));
     let engine = {
         let (client, memory) = handles().map_err(connection_failed)?;
@@ -328,6 +321,18 @@ fn prepare(
         header: Arc::new(header),
         trainer,
     })
+}
+
+/// Checks that the options fit the model and its data, and the model the memory.
+fn check(config: &RunConfig, model: &OpenedModel) -> Result<(), ConfigError> {
+    if config.by_class && model.classes.len() < 2 {
+        return Err(ConfigError("by_class: the data have no classes".to_owned()));
+    }
+    if config.lca_test && model.held_out == 0 {
+        let what = "lca_test: there are no held-out examples";
+        return Err(ConfigError(what.to_owned()));
+    }
+    memory::check_recording(model.layout.params())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

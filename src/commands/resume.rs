@@ -85,6 +85,14 @@ pub(super) fn continue_run(
     let mut model = RunModel::new(header.clone(), Origin::Live);
     let fits = |checkpoint: &Checkpoint| steps == Steps::Repeated || trainer.is_at(checkpoint);
     let saved = run.checkpoint(&header.checkpoint, fits)?;
+    if steps == Steps::Replaced && saved.is_none() && run.committed() > 0 {
+        // All recorded steps would be lost, whatever weights the program has.
+        return Err(Failure::Other(format!(
+            "{} cannot be resumed: it has no checkpoint. Ask for one whenever the program saves its weights \
+             (`scope.checkpoint()` in Python), and record this training in a new file",
+            path.display()
+        )));
+    }
     if let Some((_, checkpoint)) = &saved {
         (trainer.restore(checkpoint))
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;

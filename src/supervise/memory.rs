@@ -7,12 +7,16 @@ use crate::engine::Device;
 use crate::memory::{available, size};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
-use crate::record::RunHeader;
+use crate::record::{ParamTotals, RunHeader};
 
-/// The least memory that a training keeps for each parameter, in bytes: weights at both ends of a step and at an inner
-/// point (12), gradients at the same points (12), their sums in the engine and along the step (12), running totals
-/// (20), and allocation and signs of the last step (9).
-const EACH_PARAMETER: u64 = 65;
+/// The least memory that a recording keeps for each parameter, in bytes: weights at both ends of a step (8), gradients
+/// there and at an inner point (12), their sum along the step (8), running totals (20), and allocation and signs of the
+/// last step (9).
+const EACH_RECORDED: u64 = 57;
+
+/// The least memory that a training keeps for each parameter, in bytes: also weights at an inner point, and the engine's
+/// sum of gradients.
+const EACH_PARAMETER: u64 = EACH_RECORDED + 8;
 
 /// Examples whose activations the CPU engine keeps side by side.
 const LANES: u64 = 32;
@@ -32,6 +36,30 @@ pub fn check(
     }
 }
 
+/// Refuses the recording of a model with more parameters than fit into memory.
+///
+/// # Errors
+/// The parameters need more.
+pub fn check_recording(params: usize) -> Result<(), ConfigError> {
+    let need = (params as u64).saturating_mul(EACH_RECORDED);
+    match available() {
+        Some(there) if need > there => Err(refused(
+            &format!("the model's {params} parameters"),
+            need,
+            there,
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn refused(what: &str, need: u64, there: u64) -> ConfigError {
+    ConfigError(format!(
+        "{what} need at least {} of memory, but this machine has {}",
+        size(need),
+        size(there)
+    ))
+}
+
 /// Returns the least memory that a run needs for its parameters, in bytes. Examples and activations come on top.
 #[must_use]
 pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
@@ -49,7 +77,7 @@ pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
         // Rows on their way to the file.
         (config.record_params > 0, 8),
         (config.record_weights > 0, 8),
-        (header.snapshots > 1, 20),
+        (header.snapshots > 1, ParamTotals::EACH as u64),
     ] {
         each += if is_so { bytes } else { 0 };
     }
@@ -62,13 +90,7 @@ fn fits(
     layers: &[Overrides],
     there: u64,
 ) -> Result<(), ConfigError> {
-    let refused = |what: String, need: u64| {
-        Err(ConfigError(format!(
-            "{what} need at least {} of memory, but this machine has {}",
-            size(need),
-            size(there)
-        )))
-    };
+    let refused = |what: String, need: u64| Err(refused(&what, need, there));
     let on_cpu = match (config.engine, config.device) {
         (EngineChoice::Cpu, _) | (EngineChoice::Auto, DeviceChoice::Device(Device::Cpu)) => true,
         (EngineChoice::Auto, DeviceChoice::Auto) => !cfg!(feature = "cuda"),

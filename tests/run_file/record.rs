@@ -528,6 +528,51 @@ fn what_cannot_be_recorded_is_refused_before_a_file_exists() {
 }
 
 #[test]
+fn a_recording_without_a_checkpoint_is_not_resumed_and_keeps_its_steps() {
+    let folder = TempDir::new().unwrap();
+    let path = in_folder(&folder);
+    let mut first = Program::begun(json!({"output": path}));
+    first.step();
+    first.step();
+    let theta = first.theta;
+    patiently("both steps", || (state(&path).committed == 2).then_some(()));
+    // Both programs are killed.
+    drop(first);
+    let before = std::fs::read(&path).unwrap();
+    for weights in [START, theta] {
+        let mut program = Program::start();
+        (program.theta, program.next) = (weights, weights);
+        program.write(0, &weights);
+        let mut request = open(json!({}));
+        request["resume"] = json!(path);
+        program.send(&request);
+        let refused = program.serve();
+        let reason = refused["reason"].to_string();
+        assert!(reason.contains("it has no checkpoint"), "{refused}");
+        assert_eq!(program.exit_code(), Some(1));
+        assert!(std::fs::read(&path).unwrap() == before);
+    }
+}
+
+#[test]
+fn a_model_beyond_memory_is_refused_with_the_bound() {
+    let folder = TempDir::new().unwrap();
+    let mut program = Program::start();
+    let mut request = open(json!({"output": in_folder(&folder)}));
+    request["layers"][0]["tensors"][0]["shape"] = json!([1_u64 << 40]);
+    request["layers"] = json!([request["layers"][0]]);
+    program.send(&request);
+    let refused = program.receive();
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("of memory, but this machine has"),
+        "{refused}"
+    );
+    assert_eq!(program.exit_code(), Some(2));
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
 fn a_training_of_this_program_is_not_resumed_as_a_recording_nor_the_reverse() {
     let folder = TempDir::new().unwrap();
     let trained = crate::common::train(folder.path(), "trained.h5", &["--steps", "2"]);

@@ -128,6 +128,9 @@ pub struct ParamTotals {
 }
 
 impl ParamTotals {
+    /// Bytes of a parameter's totals.
+    pub const EACH: usize = size_of::<f64>() + 3 * size_of::<u32>();
+
     #[must_use]
     pub fn new(params: usize) -> Self {
         Self {
