@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::config::{CheckpointEvery, RunConfig};
-use crate::lca::IntegratorSettings;
+use crate::lca::Method;
 use crate::memory::{available, size};
-use crate::record::{RunHeader, SavedKind};
+use crate::record::{ParamTotals, RunHeader};
 use crate::store;
 use crate::supervise::run::MANY_PARAMETERS;
 use crate::supervise::{Failure, memory, print};
 use crate::text::duration;
-use crate::train::Trainer;
+use crate::train::{TrainError, Trainer};
 
 /// Prints the estimates, after two evaluations at the initial parameters.
 ///
@@ -23,11 +23,11 @@ pub fn dry_run(
     header: &RunHeader,
     mut trainer: Trainer,
 ) -> Result<ExitCode, Failure> {
-    let failed = |error: crate::train::TrainError| Failure::Run(error.to_string());
+    let failed = |error: TrainError| Failure::Run(error.to_string());
     // Only the second evaluation is timed: the first also allocates its memory.
     trainer.start().map_err(failed)?;
     let began = Instant::now();
-    trainer.start().map_err(failed)?;
+    trainer.evaluate_once().map_err(failed)?;
     let text = describe(config, header, began.elapsed());
     print(text.as_bytes())
 }
@@ -61,19 +61,23 @@ fn describe(config: &RunConfig, header: &RunHeader, gradient: Duration) -> Strin
     let file = FileCost::of(header, config);
     line(
         "file",
-        format!("at most {}: {}", size(file.total()), file.parts()),
+        format!(
+            "about {} before compression: {}",
+            size(file.total()),
+            file.parts()
+        ),
     );
 
-    let gradients = new_gradients(&config.integration);
+    let gradients = config.integration.least_gradients();
     let more = match config.integration.method {
-        crate::lca::Method::Adaptive => " or more",
+        Method::Adaptive => " or more",
         _ => "",
     };
     let step = gradient * gradients;
     line(
         "time",
         format!(
-            "{gradients}{more} gradients per step, {} each: {} per step, {} in all",
+            "{gradients}{more} gradients per step, {} each: at least {} per step, {} in all",
             seconds(gradient),
             seconds(step),
             duration(step.as_secs_f64() * count(steps)),
@@ -95,14 +99,8 @@ impl FileCost {
         let params = header.layout.params() as u64;
         let steps = header.planned_steps;
         let rows = |every: u64| steps.checked_div(every).unwrap_or(0);
-        let checkpoint = header.checkpoint.iter().map(|array| {
-            let bytes = match array.kind {
-                SavedKind::U8 => 1,
-                SavedKind::F32 | SavedKind::U32 => 4,
-                SavedKind::F64 | SavedKind::U64 => 8,
-            };
-            bytes * array.len as u64
-        });
+        let checkpoint = header.checkpoint.iter();
+        let checkpoint = checkpoint.map(|array| (array.kind.width() * array.len) as u64);
         let checkpoints = match config.checkpoint_every {
             CheckpointEvery::Stop => 0,
             CheckpointEvery::Auto if header.layout.params() > MANY_PARAMETERS => 0,
@@ -110,7 +108,11 @@ impl FileCost {
         };
         let weights = rows(config.record_weights) + u64::from(config.record_weights > 0);
         let arrays = vec![
-            ("totals snapshot", header.snapshots, 20 * params),
+            (
+                "totals snapshot",
+                header.snapshots,
+                ParamTotals::EACH as u64 * params,
+            ),
             ("checkpoint", checkpoints, checkpoint.sum()),
             ("allocation row", rows(config.record_params), 4 * params),
             ("weights row", weights, 4 * params),
@@ -137,17 +139,6 @@ impl FileCost {
             }
         }
         parts.join(", ")
-    }
-}
-
-/// Returns the least number of gradients over all examples that a step needs. The one at its start is known from the
-/// step before.
-fn new_gradients(settings: &IntegratorSettings) -> u32 {
-    use crate::lca::Method;
-    match settings.method {
-        Method::FirstOrder | Method::Trapezoid => 1,
-        Method::Simpson => 2,
-        Method::Adaptive => settings.min_segments.max(1),
     }
 }
 

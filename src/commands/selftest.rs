@@ -144,14 +144,9 @@ pub fn selftest(device: DeviceChoice, threads: Option<usize>) -> Result<ExitCode
     let engines = Engines { device, threads };
     let mut checks = Vec::new();
     for (kind, layers) in LAYERS {
-        let spec = network_of(kind, layers)?;
-        checks.push(gradient(
-            engines,
-            &format!("gradient of {kind}"),
-            &spec,
-            [3, 15, 15],
-            60,
-        )?);
+        let name = format!("gradient of {kind}");
+        let case = Case::new(name, &network_of(kind, layers)?, [3, 15, 15], 60)?;
+        checks.push(gradient(engines, case)?);
     }
     for name in PRESETS {
         let spec = preset(name).ok_or_else(|| Failure::Other(format!("no preset {name}")))?;
@@ -160,13 +155,8 @@ pub fn selftest(device: DeviceChoice, threads: Option<usize>) -> Result<ExitCode
         } else {
             ([3, 32, 32], 16)
         };
-        checks.push(step(
-            engines,
-            &format!("a step of {name}"),
-            &spec,
-            shape,
-            examples,
-        )?);
+        let case = Case::new(format!("a step of {name}"), &spec, shape, examples)?;
+        checks.push(step(engines, case)?);
     }
     checks.push(run(engines)?);
     report(&checks, device)
@@ -224,17 +214,40 @@ fn random_data(shape: [usize; 3], count: usize) -> Result<RunData, Failure> {
     })
 }
 
+/// A network with parameters and random examples.
+struct Case {
+    name: String,
+    network: Network,
+    data: RunData,
+    theta: Vec<f32>,
+}
+
+impl Case {
+    fn new(
+        name: String,
+        spec: &NetworkSpec,
+        shape: [usize; 3],
+        examples: usize,
+    ) -> Result<Self, Failure> {
+        let network = Network::build(spec, shape, 10)?;
+        Ok(Self {
+            name,
+            data: random_data(shape, examples)?,
+            theta: he_normal(&network, 3),
+            network,
+        })
+    }
+}
+
 /// Compares the gradient over all examples, and that of a mini-batch, tensor by tensor.
-fn gradient(
-    engines: Engines,
-    name: &str,
-    spec: &NetworkSpec,
-    shape: [usize; 3],
-    examples: usize,
-) -> Result<Check, Failure> {
-    let network = Network::build(spec, shape, 10)?;
-    let data = random_data(shape, examples)?;
-    let theta = he_normal(&network, 3);
+fn gradient(engines: Engines, case: Case) -> Result<Check, Failure> {
+    let Case {
+        name,
+        network,
+        data,
+        theta,
+    } = case;
+    let examples = data.train.len();
     let rows: Vec<u32> = (0..examples)
         .step_by(2)
         .filter_map(|row| u32::try_from(row).ok())
@@ -253,7 +266,7 @@ fn gradient(
         error_of_gradient(&network, &got.gradient, &expected.gradient).max(loss)
     });
     Ok(Check {
-        name: name.to_owned(),
+        name,
         error: errors.fold(0.0, larger),
         tolerance: TOLERANCE,
         speeds: None,
@@ -282,17 +295,15 @@ fn error_of_gradient(network: &Network, got: &[f32], expected: &[f32]) -> f64 {
 }
 
 /// Compares the allocation of a step by Simpson's rule, layer by layer, and times a gradient.
-fn step(
-    engines: Engines,
-    name: &str,
-    spec: &NetworkSpec,
-    shape: [usize; 3],
-    examples: usize,
-) -> Result<Check, Failure> {
-    let network = Network::build(spec, shape, 10)?;
-    let data = random_data(shape, examples)?;
+fn step(engines: Engines, case: Case) -> Result<Check, Failure> {
+    let Case {
+        name,
+        network,
+        data,
+        theta,
+    } = case;
+    let examples = data.train.len();
     let [mut device, mut other] = engines.make(&network, &data, examples)?;
-    let theta = he_normal(&network, 3);
     // Both engines allocate the same step.
     let mut start = Evaluation::default();
     other.evaluate(Subset::Train, &theta, Want::Gradient, &mut start)?;
@@ -303,7 +314,7 @@ fn step(
     let (got, device_speed) = allocated(&mut *device, &network, &theta, &next, examples)?;
     let (expected, other_speed) = allocated(&mut *other, &network, &theta, &next, examples)?;
     Ok(Check {
-        name: name.to_owned(),
+        name,
         error: error_of_numbers(&got, &expected),
         tolerance: TOLERANCE,
         speeds: Some([device_speed, other_speed]),

@@ -262,7 +262,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     })
 }
 
-/// Whether the configuration in a run file is that of a training by this program, though it may be unusable.
+/// Returns true if the configuration in a run file is that of a training by this program, even if it is not valid.
 #[must_use]
 pub fn holds_options(text: &str) -> bool {
     let table: Result<toml::Table, _> = text.parse();

@@ -15,11 +15,11 @@ pub struct ClientEngine {
     description: String,
     params: usize,
     classes: usize,
-    /// Whether two evaluations must have the same bits.
+    /// True if two evaluations must have the same bits.
     exact: bool,
-    /// Whether there are held-out examples.
+    /// True if there are held-out examples.
     has_held_out: bool,
-    /// Whether the loss has been checked to be a function of the parameters alone.
+    /// True once the loss has been checked to be a function of the parameters alone.
     checked: bool,
 }
 

@@ -237,7 +237,7 @@ pub enum Extent {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Closed {
     pub status: EndStatus,
-    /// Why it failed; empty if it did not.
+    /// Reason of a failure; empty if there was none.
     pub reason: String,
     pub steps: u64,
 }

@@ -16,7 +16,7 @@ pub struct RecordRequest {
     pub every: u64,
     /// Path of the run to continue.
     pub resume: Option<PathBuf>,
-    /// Whether evaluations at the same parameters give the same bits.
+    /// True if evaluations at the same parameters give the same bits.
     pub exact: bool,
 }
 
@@ -71,56 +71,20 @@ impl RecordRequest {
             return Err(refused("every is at least 1"));
         }
         let layout = layout(layers)?;
-        let OpenData {
-            name,
-            train,
-            held_out,
-            mut classes,
-            train_classes,
-            held_out_classes,
-            input_shape,
-            inputs,
-            slice_size,
-        } = data;
-        if train == 0 {
-            return Err(refused("data.train: there are no examples"));
-        }
-        if classes.is_empty() {
-            classes.push("all".to_owned());
-        }
-        for (key, counts) in [
-            ("train_classes", &train_classes),
-            ("held_out_classes", &held_out_classes),
-        ] {
-            if !counts.is_empty() && counts.len() != classes.len() {
-                return Err(refused(&format!(
-                    "data.{key} has {} numbers, for {} classes",
-                    counts.len(),
-                    classes.len()
-                )));
-            }
-        }
-        let facts = (!train_classes.is_empty()).then(|| DataFacts {
-            inputs: inputs.map_or([f64::NAN; 3], |numbers| numbers.map(|number| number.0)),
-            held_out: match held_out_classes.len() {
-                0 => vec![0; classes.len()],
-                _ => held_out_classes,
-            },
-            train: train_classes,
-        });
+        let (classes, facts) = classes(&data)?;
         Ok(Self {
             model: OpenedModel {
                 producer,
                 network,
                 device,
                 layout,
-                dataset: name,
-                train,
-                held_out,
-                classes: classes.iter().map(|name| fitting(name)).collect(),
+                dataset: data.name,
+                train: data.train,
+                held_out: data.held_out,
+                classes,
                 facts,
-                input_shape,
-                slice_size,
+                input_shape: data.input_shape,
+                slice_size: data.slice_size,
             },
             options,
             every,
@@ -128,6 +92,39 @@ impl RecordRequest {
             exact,
         })
     }
+}
+
+/// Returns the names of the classes, at least one, and the statistics of the examples.
+fn classes(data: &OpenData) -> Result<(Vec<String>, Option<DataFacts>), ConfigError> {
+    if data.train == 0 {
+        return Err(refused("data.train: there are no examples"));
+    }
+    let classes = match data.classes.as_slice() {
+        [] => vec!["all".to_owned()],
+        names => names.iter().map(|name| fitting(name)).collect(),
+    };
+    for (key, counts) in [
+        ("train_classes", &data.train_classes),
+        ("held_out_classes", &data.held_out_classes),
+    ] {
+        if !counts.is_empty() && counts.len() != classes.len() {
+            return Err(refused(&format!(
+                "data.{key} has {} numbers, for {} classes",
+                counts.len(),
+                classes.len()
+            )));
+        }
+    }
+    let inputs = data.inputs.map(|numbers| numbers.map(|number| number.0));
+    let facts = (!data.train_classes.is_empty()).then(|| DataFacts {
+        inputs: inputs.unwrap_or([f64::NAN; 3]),
+        held_out: match data.held_out_classes.as_slice() {
+            [] => vec![0; classes.len()],
+            counts => counts.to_vec(),
+        },
+        train: data.train_classes.clone(),
+    });
+    Ok((classes, facts))
 }
 
 fn refused(what: &str) -> ConfigError {

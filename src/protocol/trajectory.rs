@@ -13,7 +13,7 @@ pub struct ClientTrajectory {
     /// Planned number of steps; 0 if unknown.
     steps: u64,
     facts: StepFacts,
-    /// Whether the program waits to be told that its checkpoint is made.
+    /// True while the program waits to be told that its checkpoint is made.
     is_saving: bool,
 }
 

@@ -255,7 +255,7 @@ fn by_class(
     }
 }
 
-/// Why there is no LCA by class in these steps, although the run has some.
+/// Returns the message that there is no LCA by class in these steps, for a run that has some.
 #[must_use]
 pub fn no_lca_by_class(steps: &Range<u64>) -> String {
     let steps = match steps.end - steps.start {

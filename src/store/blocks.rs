@@ -294,7 +294,7 @@ impl Totals {
         let values = self.params.next_multiple_of(chunk);
         let chunks = self.params.div_ceil(chunk);
         let of_dataset = index_bytes(self.written * chunks) + 1088 * chunks as u64;
-        (values * (size_of::<f64>() + 3 * size_of::<u32>())) as u64 + 5 * of_dataset
+        (values * ParamTotals::EACH) as u64 + 5 * of_dataset
     }
 
     pub fn push(&mut self, totals: &ParamTotals) -> hdf5::Result<()> {

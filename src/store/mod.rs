@@ -59,14 +59,14 @@ pub use error::{Disappearance, RescueOutcome, SpaceLimit, StoreError};
 pub use lock::is_at;
 pub use read_through::read_through;
 pub use reader::RunReader;
-pub use recorder::{QueueClosed, Recorder, RecorderStats, bytes_per_step};
+pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]
 pub(crate) use repair::remove_datasets;
 pub use repair::{Repaired, repair};
 pub use replace::{NewFile, Reserved, is_locked, left_to_replace, regular_at, written_at};
 pub use resume::{KeptPart, Resumable};
 pub use run_state::RunState;
-pub use schema::{FORMAT, VERSION};
+pub use schema::{FORMAT, VERSION, bytes_per_step};
 pub use step_dataset::StepDataset;
 pub use summaries::FIRST_LOOK;
 pub use verify::{CheckResult, verify};

@@ -11,6 +11,7 @@ use super::compression::WriteOptions;
 use super::error::StoreError;
 use super::replace::NewFile;
 use super::resume::{KeptPart, Resumable};
+use super::schema::bytes_per_step;
 use super::writer::RunWriter;
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
@@ -192,19 +193,6 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let _ = self.close();
     }
-}
-
-/// Returns about how many bytes a step takes, apart from arrays over all parameters.
-#[must_use]
-pub fn bytes_per_step(header: &RunHeader) -> u64 {
-    let layout = &header.layout;
-    let layers = layout.layers.len();
-    let classes = header.classes.len();
-    let row = layers * (100 + 4 * header.histogram_bins() + 4 * classes)
-        + 8 * layout.units()
-        + 16 * layout.tensors.len()
-        + 12 * header.traced.len();
-    row as u64
 }
 
 /// The capacity of the queue in records.

@@ -10,7 +10,7 @@ use crate::record::Status;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub status: Status,
-    /// Why it failed; empty if it did not.
+    /// Reason of a failure; empty if there was none.
     pub message: String,
     /// Steps that are complete and readable.
     pub committed: u64,
@@ -20,7 +20,7 @@ pub struct RunState {
     pub silent: f64,
     /// Whether a writer holds the file's lock; `None` if locks cannot tell.
     pub held: Option<bool>,
-    /// Whether a writer had the file open when it was opened for reading, or was killed before it had closed it.
+    /// True if a writer had the file open when it was opened for reading, or was killed before it had closed it.
     pub marked: bool,
     /// The writer's host; empty in files from older versions.
     pub host: String,

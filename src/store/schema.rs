@@ -68,6 +68,32 @@ pub struct DatasetColumn<R> {
     pub description: &'static str,
 }
 
+impl<R> DatasetColumn<R> {
+    /// Bytes of a row.
+    fn row_bytes(&self, header: &RunHeader) -> u64 {
+        let width = match self.row {
+            RowGetter::F64(_) | RowGetter::U64(_) => 8,
+            RowGetter::F32(_) | RowGetter::U32(_) => 4,
+        };
+        let numbers: usize = self.axes.lengths(header).iter().product();
+        numbers as u64 * width
+    }
+}
+
+/// Returns the bytes of a step's rows, apart from arrays over all parameters and from the pyramid.
+#[must_use]
+pub fn bytes_per_step(header: &RunHeader) -> u64 {
+    fn sum<R>(columns: &[DatasetColumn<R>], header: &RunHeader) -> u64 {
+        columns.iter().map(|column| column.row_bytes(header)).sum()
+    }
+    let held_out = if header.held_out_lca {
+        sum(HELD_OUT, header)
+    } else {
+        0
+    };
+    sum(LOSSES, header) + sum(STEPS, header) + held_out
+}
+
 const fn column<R>(
     path: &'static str,
     axes: Axes,

@@ -86,7 +86,7 @@ impl RunWriter {
             if !matches!(error, StoreError::DiskFull { .. }) {
                 return Err(error);
             }
-            // What HDF5 was given since its last flush may count twice, and the size of waiting rows is an upper bound.
+            // Rows passed to HDF5 since its last flush may count twice, and the size of waiting rows is an upper bound.
             // Once both are written, there may be room.
             (self.file.flush()).doing(&self.path, || "write the latest rows".to_owned())?;
             self.space.flushed();

@@ -18,7 +18,7 @@ pub struct RunStatus {
     /// Whether the file is being written now.
     pub live: bool,
     pub paused: bool,
-    /// Why it failed; empty if it did not.
+    /// Reason of a failure; empty if there was none.
     pub message: String,
     pub committed: u64,
     /// 0 if unknown.

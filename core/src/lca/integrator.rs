@@ -85,6 +85,12 @@ impl Default for IntegratorSettings {
 }
 
 impl IntegratorSettings {
+    /// The least number of new gradients that a step needs: the one at its start is known from the step before.
+    #[must_use]
+    pub fn least_gradients(&self) -> u32 {
+        self.first_rule().segments().max(1)
+    }
+
     /// Returns the rule that a step starts with.
     fn first_rule(&self) -> Rule {
         match self.method {

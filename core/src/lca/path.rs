@@ -9,7 +9,7 @@ pub struct InnerSums {
     odd: Vec<f64>,
     /// `[P]`: over the even ones.
     even: Vec<f64>,
-    /// Whether the step has had such nodes; if not, the vector still holds an earlier step's sum.
+    /// True once the step has had such nodes. Until then, the vector holds an earlier step's sum.
     has_odd: bool,
     has_even: bool,
 }

@@ -66,6 +66,18 @@ pub enum SavedKind {
     U64,
 }
 
+impl SavedKind {
+    /// Bytes of a value.
+    #[must_use]
+    pub fn width(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F32 | Self::U32 => 4,
+            Self::F64 | Self::U64 => 8,
+        }
+    }
+}
+
 /// A [`SavedArray`] without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedShape {

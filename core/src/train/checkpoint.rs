@@ -72,7 +72,7 @@ impl Trainer {
         parts
     }
 
-    /// Whether the parameters are those of a state.
+    /// Returns true if the parameters are those of a state.
     #[must_use]
     pub fn is_at(&self, saved: &Checkpoint) -> bool {
         let same = |values: &SavedValues| match values {

@@ -209,7 +209,7 @@ impl Trainer {
         self.settings.steps.div_ceil(self.settings.every)
     }
 
-    /// Whether the planned steps are done. Only a given path may have an unknown number of them.
+    /// Returns true if the planned steps are done. Only a given path may have an unknown number of them.
     #[must_use]
     pub fn has_all_steps(&self) -> bool {
         let planned = self.steps_planned();
@@ -255,6 +255,20 @@ impl Trainer {
             losses: self.losses.clone(),
             weights: (self.settings.record_weights > 0).then(|| self.theta.clone()),
         })
+    }
+
+    /// Evaluates the loss and its gradient over all examples, for a measurement of the time that this takes.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub fn evaluate_once(&mut self) -> Result<(), TrainError> {
+        let want = wanted(self.class_split_is_due(0));
+        let mut probe = NodeEvaluator {
+            engine: self.engine.as_mut(),
+            held_out: self.settings.held_out_lca,
+        };
+        let mut here = SegmentPoint::new(&self.theta, &self.theta, 0.0, &mut self.node);
+        Ok(probe.evaluate(&mut here, want, &mut self.start)?)
     }
 
     /// Replaces the losses at the start of the next step by those recorded at the end of the last: if a device computes
@@ -448,7 +462,7 @@ impl Trainer {
         class_every > 0 && step.is_multiple_of(class_every) && (step < planned || planned == 0)
     }
 
-    /// Whether an epoch ends within the last of the first `done` steps; also true before the first.
+    /// Returns true if an epoch ends within the last of the first `done` steps, and before the first step.
     fn epoch_ends(&self, done: u64) -> bool {
         let epoch = (self.batches.batches_per_epoch() as u64).max(1);
         let epochs = |done| self.optimizer_steps(done) / epoch;
@@ -544,7 +558,7 @@ pub fn snapshot_is_due(done: u64, planned: u64, snapshots: u64) -> bool {
 /// least the one at the end.
 #[must_use]
 pub fn affordable_snapshots(params: usize) -> u64 {
-    let bytes = params.saturating_mul(size_of::<f64>() + 3 * size_of::<u32>());
+    let bytes = params.saturating_mul(ParamTotals::EACH);
     let affordable = SNAPSHOT_BYTES / bytes.max(1);
     (affordable as u64).clamp(1, MOST_SNAPSHOTS)
 }

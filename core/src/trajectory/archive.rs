@@ -29,7 +29,7 @@ pub struct Entry {
     /// Empty if it is not UTF-8.
     pub name: String,
     pub size: u64,
-    /// Whether its bytes are compressed or encrypted in the archive.
+    /// True if its bytes are compressed or encrypted in the archive.
     pub is_changed: bool,
     /// Offset of its local header.
     header: u64,
@@ -277,7 +277,7 @@ mod tests {
                     "{large} {comment:?}"
                 );
             }
-            // What is cut off or changed is missed, not trusted.
+            // Every truncation is refused. A changed byte is refused, or changes what is read of the entry.
             let bytes = archive(large, b"");
             for end in 0..bytes.len() {
                 assert!(read(&bytes[..end]).is_none(), "{large} {end}");

@@ -24,7 +24,7 @@ pub struct FoundPoint {
     pub file: PathBuf,
 }
 
-/// Whether a file lists the files of a model that is saved in several.
+/// Returns true if a file is the index of a model that is saved in several files.
 pub fn is_index(path: &Path) -> bool {
     let path = path.to_string_lossy();
     INDEX_ENDINGS.iter().any(|ending| path.ends_with(ending))

@@ -54,7 +54,7 @@ impl StepFacts {
     };
 }
 
-/// Whether a path goes on.
+/// The continuation of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextPoint {
     /// The next point is there.

@@ -38,7 +38,7 @@ pub struct Point {
     tensors: BTreeMap<String, (usize, Result<StoredTensor, String>)>,
     /// Prefix of all names in the files, before the network's own names.
     prefix: String,
-    /// Whether each renaming applied to any name.
+    /// For each renaming, true if it applied to any name.
     pub renamed: Vec<bool>,
 }
 

@@ -156,7 +156,7 @@ fn prefix(entries: &[Entry]) -> Result<&str, String> {
     }
 }
 
-/// Whether an entry is one that only `TorchScript` has.
+/// Returns true if an entry is one that only `TorchScript` writes.
 fn is_script(name: &str) -> bool {
     name == "constants.pkl" || name.starts_with("code/")
 }
