@@ -35,7 +35,7 @@ pub use input::Cancelled;
 pub use oscillation::{BestLag, CurveExtremes, Oscillation, TAIL};
 pub use quality::{DECADES, FIRST_DECADE, Quality};
 pub use run_facts::RunFacts;
-pub use snapshot::{Snapshot, latest_snapshot};
+pub use snapshot::{Snapshot, latest_snapshot, no_totals};
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
 pub use watch::{RunEvents, data_lints, is_normalised};

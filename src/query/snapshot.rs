@@ -7,6 +7,7 @@ use super::input::{QueryInput, no_such_index};
 use crate::analysis::concentration::{Side, concentration};
 use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
+use crate::record::RunHeader;
 use crate::store::{RunReader, StoreError};
 
 /// Statistics of some parameters' totals after `steps` steps.
@@ -93,6 +94,18 @@ pub(super) fn answer(
     Ok(Answer::Snapshot(snapshot))
 }
 
+/// Returns the message that there are no totals of the parameters, short and with the reason.
+#[must_use]
+pub fn no_totals(header: &RunHeader) -> [&'static str; 2] {
+    match header.snapshots {
+        0 => ["no totals", "no totals (recorded with --snapshots 0)"],
+        _ => [
+            "no totals yet",
+            "no totals yet (written at a few steps, and at the end)",
+        ],
+    }
+}
+
 /// Returns the number of steps after which the latest snapshot up to step `end` was written, or why there is none.
 ///
 /// # Errors
@@ -104,6 +117,7 @@ pub fn latest_snapshot(reader: &RunReader, end: u64) -> Result<Result<u64, Strin
         None => {
             let first = match steps.first() {
                 Some(first) => format!("the first is after {first} steps"),
+                None if reader.header().snapshots == 0 => "recorded with --snapshots 0".to_owned(),
                 None => "they are written at a few steps of the run, and at its end".to_owned(),
             };
             Err(format!(

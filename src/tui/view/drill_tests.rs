@@ -31,6 +31,7 @@ fn app() -> App {
     layout.push_layer("block", "own", 2, &vec![weight(&[2, 3]); 9]);
     let traced = vec![0, 2400];
     let header = RunHeader {
+        snapshots: 8,
         planned_steps: STEPS,
         tolerance: 1e-3,
         layout,
@@ -198,6 +199,7 @@ fn many_tensors() -> App {
         (0..10).map(|place| (scale[place % 4], vec![2])).collect();
     layout.push_layer("many", "own", 2, &tensors);
     let header = RunHeader {
+        snapshots: 8,
         planned_steps: STEPS,
         layout,
         ..RunHeader::default()

@@ -21,7 +21,7 @@ use super::unit::is_traced;
 use super::words::{self, exact, number, often, percent, sentence, signed_scale};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Depth};
-use crate::query::{Answer, Binned, GroupTotals, ParameterHistory, Topic};
+use crate::query::{Answer, Binned, GroupTotals, ParameterHistory, Topic, no_totals};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series};
@@ -126,10 +126,8 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
     let at = known.and_then(|known| known.position_of(parameter));
     let totals = known.and_then(|known| known.totals.as_ref());
     let (Some(at), Some(totals)) = (at, totals) else {
-        return Line::styled(
-            " no totals yet (written at a few steps, and at the end)",
-            theme.dim,
-        );
+        let [_, why] = no_totals(&app.model.header);
+        return Line::styled(format!(" {why}"), theme.dim);
     };
     #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
     let steps = totals.steps as f64;

@@ -25,7 +25,7 @@ use super::words::{
 use crate::analysis::numbers;
 use crate::analysis::scale::Scale;
 use crate::app::{App, Depth, Picture, RunModel};
-use crate::query::{Answer, RecordedSums, UnitParams};
+use crate::query::{Answer, RecordedSums, UnitParams, no_totals};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{ImageMap, RampLegend};
@@ -106,7 +106,7 @@ impl Unit<'_> {
         let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
             Some(totals) => format!("totals over the first {} steps", totals.steps),
-            None => "no totals yet (written at a few steps, and at the end)".to_owned(),
+            None => no_totals(&self.app.model.header)[1].to_owned(),
         };
         let name = format!(" {name}, unit {}", self.unit);
         let texts = [
@@ -115,7 +115,7 @@ impl Unit<'_> {
             format!("  {totals}"),
             match &self.known.totals {
                 Some(totals) => format!("  after {} steps", totals.steps),
-                None => "  no totals yet".to_owned(),
+                None => format!("  {}", no_totals(&self.app.model.header)[0]),
             },
         ];
         let room = usize::from(width.saturating_sub(words::width_of(&name)));
@@ -245,7 +245,7 @@ impl Unit<'_> {
         let (title, values) = match (sums, self.window) {
             (Some(values), _) => ("total LCA", values),
             (None, Some(window)) => ("LCA in view", window.lca_sum.as_slice()),
-            (None, None) => return sentence(area, "no totals yet", frame),
+            (None, None) => return sentence(area, no_totals(&self.app.model.header)[0], frame),
         };
         let values: Vec<f64> = self.pixels(&picture, values);
         let first = if both { one } else { area };
