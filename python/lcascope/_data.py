@@ -210,12 +210,28 @@ def moved(batch: Batch, to: device) -> Batch:
     """Return a batch on a device."""
     if hasattr(batch, "to"):
         return batch.to(to, non_blocking=True)
+    return _each_part(batch, lambda part: moved(part, to))
+
+
+def wide(batch: Batch) -> Batch:
+    """Return a batch with its floating-point numbers in double precision."""
+    import torch
+
+    if isinstance(batch, torch.Tensor):
+        if batch.is_complex():
+            return batch.to(torch.complex128)
+        return batch.double() if batch.is_floating_point() else batch
+    return _each_part(batch, wide)
+
+
+def _each_part(batch: Batch, change: Callable[[Any], Any]) -> Batch:
+    """Return a batch whose parts have been changed."""
     if isinstance(batch, Mapping):
-        return {key: moved(part, to) for key, part in batch.items()}
+        return {key: change(part) for key, part in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(moved(part, to) for part in batch))
+        return type(batch)(*(change(part) for part in batch))
     if isinstance(batch, list | tuple):
-        return type(batch)(moved(part, to) for part in batch)
+        return type(batch)(change(part) for part in batch)
     return batch
 
 

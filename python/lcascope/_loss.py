@@ -48,6 +48,13 @@ class Loss:
             return None
         return target
 
+    def widen(self) -> None:
+        """Have the loss's own numbers, such as weights of classes, in double precision."""
+        from torch import nn
+
+        if isinstance(self._function, nn.Module):
+            self._function = copy.deepcopy(self._function).double()
+
     def split(self, model: nn.Module, batch: Any) -> bool:
         """Have the loss of each example from now on; False if the function does not give it (`batch` tells)."""
         function = _each_example(self._function)

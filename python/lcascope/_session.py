@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 import shlex
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,8 @@ class Session:
         self.status: Status = "running"
         self.last: Step | None = None
         self.steps = 0
+        self._cost = ""
+        self._gradient_seconds = math.nan
         self._evaluate = evaluate
         self._still_waiting = still_waiting
         self._asked: Request | None = None
@@ -159,6 +162,7 @@ class Session:
             if ready is not None:
                 self.output = Path(ready["output"])
                 self.steps = ready["steps"]
+                self._cost = ready["cost"]
                 for warning in ready["warnings"]:
                     warnings.warn(warning, stacklevel=2)
                 self._converse("started")
@@ -168,6 +172,13 @@ class Session:
             if isinstance(error, Error) and output and _is_ours(output):
                 raise Error(f"{error}; it is a run of this process: call `close()` of its scope or recorder.") from None
             raise
+
+    def say_begun(self) -> None:
+        """Print what the run takes and where it can be seen."""
+        if self._cost:
+            print(f"lcascope: {self._cost}, {self._gradient_seconds:.3g} s each")
+        where = shlex.quote(str(self.output))
+        print(f"lcascope: to watch this run, type in a terminal: lcascope open {where}", flush=True)
 
     @property
     def process_id(self) -> int:
@@ -236,7 +247,10 @@ class Session:
                 if message["message"] == awaited:
                     return message
             else:
+                began = time.perf_counter()
                 losses = self._evaluate(self._asked)
+                if self._asked.want != "loss":
+                    self._gradient_seconds = time.perf_counter() - began
                 self._client.send(
                     "evaluated",
                     loss=losses.loss,
@@ -334,11 +348,6 @@ def opening(
     if resume is not None:
         message["resume"] = fspath(resume)
     return message
-
-
-def say_where(output: Path) -> None:
-    """Print where the run can be seen."""
-    print(f"lcascope: to watch this run, type in a terminal: lcascope open {shlex.quote(str(output))}", flush=True)
 
 
 def version() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from ._data import Data, moved
+from ._data import Batch, Data, moved, wide
 from ._errors import Error
 from ._interrupts import let_through
 from ._loss import Loss
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BatchNorm = Literal["batch", "running"]
+Precision = Literal["model", "float64"]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -104,6 +105,7 @@ class Model:
         layout: Layout,
         loss: Loss,
         batch_norm: BatchNorm,
+        precision: Precision = "model",
     ) -> None:
         self.module = model
         self.layout = layout
@@ -120,7 +122,13 @@ class Model:
         self._before = [parameter.detach().clone() for parameter in self.parameters]
         self._after: list[Tensor] | None = None
         self._point: list[Tensor] = []
-        self._buffers = _Buffers(model, batch_norm)
+        self._double: _Double | None = None
+        if precision == "float64":
+            if self.device.type == "mps":
+                raise Error('precision="float64": the device mps has no double precision.')
+            self._double = _Double(model)
+            loss.widen()
+        self._buffers = _Buffers(model, batch_norm, double=self._double is not None)
         self._reached = [False] * len(self.parameters)
         self._unreached_said = False
 
@@ -130,6 +138,11 @@ class Model:
         return self._batch_norm == "batch" and any(
             isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in self.module.modules()
         )
+
+    @property
+    def in_double(self) -> bool:
+        """Whether the model is evaluated in double precision, whatever its own is."""
+        return self._double is not None
 
     @property
     def exact(self) -> bool:
@@ -211,16 +224,15 @@ class Model:
 
     def evaluate(self, request: Request) -> Sums:
         """Return what this process's examples add to the loss at a point, and to its gradient if it is wanted."""
-        own = [parameter.data for parameter in self.parameters]
-        try:
-            for parameter, point in zip(self.parameters, self._points(request.at), strict=True):
-                parameter.data = point
-            self._buffers.fresh()
-            with let_through():
-                return self._sums(request)
-        finally:
-            for parameter, data in zip(self.parameters, own, strict=True):
-                parameter.data = data
+        self._buffers.fresh()
+        with self._at(request.at) as parameters, let_through():
+            return self._sums(request, parameters)
+
+    def has_each_loss(self, batch: Batch) -> bool:
+        """Have the loss of each example from now on; False if the user's function does not give it (`batch` tells)."""
+        self._buffers.fresh()
+        with self._at(0.0):
+            return self._loss.split(self.module, self._received(batch))
 
     def losses(self, sums: Sums, part: str) -> Losses:
         """Return the means of sums over all processes' examples."""
@@ -251,9 +263,35 @@ class Model:
                 stacklevel=2,
             )
 
+    def _received(self, batch: Batch) -> Batch:
+        """Return a batch as the model receives it."""
+        batch = moved(batch, self.device)
+        return wide(batch) if self.in_double else batch
+
+    @contextmanager
+    def _at(self, at: float) -> Iterator[list[nn.Parameter]]:
+        """Let the model have the parameters at a point of the step, and yield those."""
+        if self._double is not None:
+            ends = (dict(zip(map(id, self.parameters), values, strict=True)) for values in (self._before, self._end()))
+            with self._double.at(at, *ends) as doubles:
+                yield [doubles[id(parameter)] for parameter in self.parameters]
+            return
+        own = [parameter.data for parameter in self.parameters]
+        try:
+            for parameter, point in zip(self.parameters, self._points(at), strict=True):
+                parameter.data = point
+            yield self.parameters
+        finally:
+            for parameter, data in zip(self.parameters, own, strict=True):
+                parameter.data = data
+
+    def _end(self) -> list[Tensor]:
+        """Return the parameters after the step."""
+        return self._after or [parameter.data for parameter in self.parameters]
+
     def _points(self, at: float) -> list[Tensor]:
         """Return the parameters at a point of the step; at its ends, exactly those."""
-        after = self._after or [parameter.data for parameter in self.parameters]
+        after = self._end()
         if at in (0.0, 1.0):
             return after if at else self._before
         if not self._point:
@@ -262,7 +300,7 @@ class Model:
             torch.lerp(start, end.detach(), at, out=point)
         return self._point
 
-    def _sums(self, request: Request) -> Sums:
+    def _sums(self, request: Request, parameters: list[nn.Parameter]) -> Sums:
         data = self.parts[request.part]
         size = self.layout.size
         gradient = class_gradient = None
@@ -275,9 +313,12 @@ class Model:
         losses: list[Tensor] = []
         right: list[Tensor] = []
         by_class = torch.zeros(self.classes, dtype=precise, device=self.device)
-        with torch.set_grad_enabled(request.want != "loss"):
+        unchecked = self._double is not None and not self._double.checked
+        with torch.set_grad_enabled(request.want != "loss" or unchecked):
             for batch, labels in data:
-                loss, examples, correct = self._loss(self.module, moved(batch, self.device))
+                loss, examples, correct = self._loss(self.module, self._received(batch))
+                if self._double and not self._double.checked and loss.requires_grad:
+                    self._double.check(loss.sum(), self.parameters)
                 value = loss.detach().to(precise)
                 losses.append(value.sum() if value.dim() else value * examples)
                 if correct is not None:
@@ -288,10 +329,10 @@ class Model:
                 if class_gradient is not None:
                     if labels is None:
                         raise Error("by_class: not all examples have a class; give groups as a function of a batch.")
-                    self._add_by_class(class_gradient, loss, labels, data.examples)
+                    self._add_by_class(class_gradient, loss, labels, data.examples, parameters)
                 elif gradient is not None:
                     mean = loss.sum() / data.examples if loss.dim() else loss * (examples / data.examples)
-                    self._add(gradient, mean)
+                    self._add(gradient, mean, parameters)
         if class_gradient is not None:
             gradient = class_gradient.sum(0)
         numbers = self.no_numbers()
@@ -304,25 +345,82 @@ class Model:
             numbers[3:] = by_class.cpu()
         return Sums(numbers, gradient, class_gradient)
 
-    def _add_by_class(self, class_gradient: Tensor, loss: Tensor, labels: Tensor, examples: int) -> None:
+    def _add_by_class(
+        self, class_gradient: Tensor, loss: Tensor, labels: Tensor, examples: int, parameters: list[nn.Parameter]
+    ) -> None:
         """Add to each class's gradient that of its examples in the batch."""
         present = torch.unique(labels).tolist()
         for value in present:
             own = loss[labels == value].sum() / examples
-            self._add(class_gradient[value], own, keep=value != present[-1])
+            self._add(class_gradient[value], own, parameters, keep=value != present[-1])
 
-    def _add(self, flat: Tensor, loss: Tensor, *, keep: bool = False) -> None:
+    def _add(self, flat: Tensor, loss: Tensor, parameters: list[nn.Parameter], *, keep: bool = False) -> None:
         """Add a loss's gradient to a flat vector."""
         if not loss.requires_grad:
             raise Error(
                 "The loss does not depend on any trainable parameter: "
                 "loss must be computed from the model's output, with gradients."
             )
-        gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep, allow_unused=True)
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
         for index, (place, gradient) in enumerate(zip(self.layout.tensors, gradients, strict=True)):
             if gradient is not None:
                 self._reached[index] = True
                 place.view(flat).add_(gradient)
+
+
+class _Double:
+    """Parameters in double precision, which the model has in place of its own while it is evaluated.
+
+    Its own keep their type: PyTorch would drop what DistributedDataParallel attaches to a parameter whose type changes.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._own = list(model.parameters())
+        self._doubles = {
+            id(own): torch.nn.Parameter(wide(own.detach()).clone(), requires_grad=own.requires_grad)
+            for own in self._own
+        }
+        self._owners = [module for module in model.modules() if module._parameters]
+        self.checked = False
+
+    @contextmanager
+    def at(
+        self, at: float, start: Mapping[int, Tensor], end: Mapping[int, Tensor]
+    ) -> Iterator[dict[int, nn.Parameter]]:
+        """Let the model have the parameters at a point between two ends, and yield those: all by the id of its own."""
+        doubles = self._doubles
+        kept = [dict(module._parameters) for module in self._owners]
+        flat = [(module, module._flat_weights) for module in self._owners if isinstance(module, torch.nn.RNNBase)]
+        with torch.no_grad():
+            for own in self._own:
+                double = doubles[id(own)]
+                double.copy_(end.get(id(own), own) if at > 0.0 else start.get(id(own), own))
+                if id(own) in start and 0.0 < at < 1.0:
+                    before = wide(start[id(own)])
+                    double.sub_(before).mul_(at).add_(before)
+        try:
+            for module in self._owners:
+                for name, own in module._parameters.items():
+                    if own is not None:
+                        module._parameters[name] = doubles[id(own)]
+            for module, weights in flat:
+                module._flat_weights = [weight if weight is None else doubles[id(weight)] for weight in weights]
+            yield doubles
+        finally:
+            for module, parameters in zip(self._owners, kept, strict=True):
+                module._parameters.update(parameters)
+            for module, weights in flat:
+                module._flat_weights = weights
+
+    def check(self, loss: Tensor, own: list[nn.Parameter]) -> None:
+        """Raise if a loss depends on the model's own parameters, which it must not have here."""
+        strays = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True)
+        if any(stray is not None for stray in strays):
+            raise Error(
+                'precision="float64": loss holds parameters of the model itself, in their own precision: '
+                "let it ask the model for them."
+            )
+        self.checked = True
 
 
 class _Buffers:
@@ -331,7 +429,7 @@ class _Buffers:
     While the model is evaluated it has these copies, with the values of the start; its own are not touched.
     """
 
-    def __init__(self, model: nn.Module, batch_norm: BatchNorm) -> None:
+    def __init__(self, model: nn.Module, batch_norm: BatchNorm, *, double: bool) -> None:
         self._model = model
         copies: dict[int, Tensor] = {}
         self._swapped: list[tuple[nn.Module, str, Tensor | None]] = []
@@ -344,7 +442,8 @@ class _Buffers:
                     # this process's batch alone if it is one that synchronises.
                     self._swapped.append((module, name, None))
                     continue
-                self._swapped.append((module, name, copies.setdefault(id(buffer), buffer.detach().clone())))
+                own = wide(buffer.detach()) if double else buffer.detach()
+                self._swapped.append((module, name, copies.setdefault(id(buffer), own.clone())))
         self._pristine = [(copy, copy.clone(), copy._version) for copy in copies.values()]
 
     def of_user(self) -> list[tuple[nn.Module, dict[str, Tensor | None]]]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ._closing import Closing, Status, close_at_exit, closed, text_of
-from ._data import Data, Labels, moved, read, sorted_by_class
+from ._data import Data, Labels, read, sorted_by_class
 from ._errors import Error
 from ._interrupts import let_through, put_off
 from ._loss import Loss
 from ._ranks import Ranks, Told
-from ._session import Losses, Message, Options, Request, Session, Step, checked, opening, say_where, version
-from ._torch import BatchNorm, Model, layout_of, unwrapped
+from ._session import Losses, Message, Options, Request, Session, Step, checked, opening, version
+from ._torch import BatchNorm, Model, Precision, layout_of, unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +40,7 @@ def watch(
     classes: Sequence[str] | None = None,
     groups: Labels | Sequence[int] | None = None,
     batch_norm: BatchNorm = "batch",
+    precision: Precision = "model",
     units: Mapping[str, int] | None = None,
     every: int = 1,
     name: str | None = None,
@@ -72,6 +73,8 @@ def watch(
             that returns those of a batch.
         batch_norm: Whether batch norms use the statistics of the evaluated batch, or the running ones of the moment of
             this call. Otherwise the model is evaluated in evaluation mode.
+        precision: Whether the model is evaluated in its own precision, or in double precision ("float64"), which costs
+            twice as much on a CPU and far more on most GPUs.
         units: Number of units for layers by patterns of names, such as `{"*.q_proj": 12}` for the heads of an
             attention; the rows of a weight otherwise.
         every: Optimizer steps that one recorded step covers: its allocation is along the straight line from the
@@ -84,6 +87,8 @@ def watch(
     """
     if batch_norm not in ("batch", "running"):
         raise Error(f'batch_norm={batch_norm!r}: it is "batch" or "running".')
+    if precision not in ("model", "float64"):
+        raise Error(f'precision={precision!r}: it is "model" or "float64".')
     given = checked(options, "watch")
     module = unwrapped(model)
     if not isinstance(module, torch.nn.Module):
@@ -93,7 +98,7 @@ def watch(
     if layout.size == 0:
         raise Error(f"{type(module).__name__} has no parameters that require a gradient.")
     of_example = Loss(loss)
-    evaluated = Model(module, layout, of_example, batch_norm)
+    evaluated = Model(module, layout, of_example, batch_norm, precision)
     ranks.check_same(evaluated)
     optimizers = _optimizers(optimizer)
     _check_trains(optimizers, evaluated)
@@ -143,8 +148,8 @@ class Scope(Closing):
         if optimizers:
             self._hooks.append(optimizers[-1].register_step_post_hook(self._stepped))
         close_at_exit(self)
-        if ranks.rank == 0 and not quiet:
-            say_where(self.output)
+        if self._session is not None and not quiet:
+            self._session.say_begun()
 
     @property
     def stopped(self) -> bool:
@@ -361,7 +366,7 @@ def _read(
     if classes is not None and not found <= len(classes):
         raise Error(f"classes has {len(classes)} names, but there are examples of class {found - 1} (from 0).")
     wanted = "by_class" if options.get("by_class") else "groups" if groups is not None else None
-    splits = train.labelled and loss.split(model.module, moved(train.first, model.device))
+    splits = train.labelled and model.has_each_loss(train.first)
     if wanted and not splits:
         reason = (
             "loss returns the mean of a batch: let it return the loss of each example"
@@ -439,6 +444,8 @@ def _device_text(module: nn.Module, model: Model, ranks: Ranks, batch_norm: Batc
     if ranks.size > 1:
         text = f"{ranks.size} processes, {text}"
     text += f", PyTorch {torch.__version__.partition('+')[0]}"
+    if model.in_double:
+        text += ", in double precision"
     if model.has_batch_norm or batch_norm == "running":
         text += f", batch norm by {'batch' if batch_norm == 'batch' else 'running'} statistics"
     return text

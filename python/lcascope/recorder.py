@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._closing import Closing, Status, close_at_exit, closed, text_of
 from ._errors import Error
 from ._interrupts import let_through, put_off
-from ._session import Losses, Options, Request, Session, Step, checked, opening, say_where, version
+from ._session import Losses, Options, Request, Session, Step, checked, opening, version
 from .layout import Layout, Owned, Tensor, tensor_kind
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Recorder(Closing):
             self._session.open(message)
         close_at_exit(self)
         if not quiet:
-            say_where(self.output)
+            self._session.say_begun()
 
     @property
     def output(self) -> Path:

@@ -102,6 +102,7 @@ def test_what_is_read_once_is_a_function():
         ({"data": iter([(INPUTS, LABELS)]), "keep": False}, "can be read only once"),
         ({"data": [{"a": 1}]}, "has no tensor whose first axis counts"),
         ({"batch_norm": "eval"}, 'it is "batch" or "running"'),
+        ({"precision": "double"}, 'it is "model" or "float64"'),
         ({"every": 0}, "every=0"),
         ({"loss": lambda output, target: 0.5}, "loss returned a float"),
         ({"loss": lambda output, target: output.sum(0)}, r"loss returned the shape \[3\] for a batch of 20"),
