@@ -16,7 +16,7 @@ pub fn available() -> Option<u64> {
 
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn there_is() -> Option<u64> {
+pub fn available() -> Option<u64> {
     None
 }
 

@@ -22,8 +22,10 @@ use crate::protocol::{
 use crate::query::data_lints;
 use crate::record::{Losses, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 use crate::store::{self, Recorder, Resumable, WriteOptions};
+use crate::supervise::cost::RunCost;
+use crate::supervise::memory::MemoryUse;
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, StepListener};
-use crate::supervise::{Failure, memory, sandbox};
+use crate::supervise::{Failure, sandbox};
 use crate::train::{Trainer, choose_traced};
 
 /// Runs `lcascope record`.
@@ -105,6 +107,8 @@ fn begin_new(
     }
     let (config, planned) = resolve(options)?;
     let PreparedTraining { header, trainer } = prepare(client, memory, request, &config, planned)?;
+    let cost = RunCost::of(&header, &config, MemoryUse::of_recording(&config, &header));
+    cost.check(wanted.as_deref().unwrap_or(Path::new("runs/run.h5")))?;
     let write = WriteOptions {
         force,
         compression: config.compression,
@@ -122,6 +126,7 @@ fn begin_new(
             steps: 0,
             planned,
             warnings,
+            cost: cost.line(),
         },
     )?;
     let destinations = Destinations {
@@ -181,6 +186,7 @@ fn resume(
             steps: trainer.steps_done(),
             planned,
             warnings: Vec::new(),
+            cost: String::new(),
         },
     )?;
     listener.start(&start);
@@ -323,7 +329,7 @@ fn prepare(
     })
 }
 
-/// Checks that the options fit the model and its data, and the model the memory.
+/// Checks that the options fit the model and its data.
 fn check(config: &RunConfig, model: &OpenedModel) -> Result<(), ConfigError> {
     if config.by_class && model.classes.len() < 2 {
         return Err(ConfigError("by_class: the data have no classes".to_owned()));
@@ -332,7 +338,7 @@ fn check(config: &RunConfig, model: &OpenedModel) -> Result<(), ConfigError> {
         let what = "lca_test: there are no held-out examples";
         return Err(ConfigError(what.to_owned()));
     }
-    memory::check_recording(model.layout.params())
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

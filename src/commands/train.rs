@@ -16,7 +16,9 @@ use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::feed::Origin;
 use crate::query::data_lints;
 use crate::store::{self, Recorder, WriteOptions};
+use crate::supervise::cost::RunCost;
 use crate::supervise::detach::{self, Detached};
+use crate::supervise::memory::MemoryUse;
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, WatchOptions};
 use crate::supervise::{Failure, child, print_message, sandbox};
 use crate::tui;
@@ -92,7 +94,7 @@ pub(super) fn train_with(
     detached: Option<Detached>,
 ) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
-    let watched = WatchOptions::resolve(options, detached)?;
+    let mut watched = WatchOptions::resolve(options, detached)?;
     let force = options.force.unwrap_or(false);
     let wanted = options.output.as_deref();
     if let Some(path) = wanted {
@@ -106,6 +108,8 @@ pub(super) fn train_with(
         print_message(warning);
     }
     let PreparedTraining { header, trainer } = prepare(&config)?;
+    let cost = RunCost::of(&header, &config, MemoryUse::of_training(&config, &header));
+    cost.check(&output)?;
     let path = config
         .course
         .as_ref()
@@ -119,7 +123,11 @@ pub(super) fn train_with(
         print_message(line);
     }
     if dry {
-        return dry_run(&config, &header, trainer);
+        return dry_run(&cost, &header, trainer);
+    }
+    let size = cost.line();
+    if !watched.quiet {
+        print_message(&size);
     }
     let write = WriteOptions {
         force,
@@ -130,9 +138,11 @@ pub(super) fn train_with(
     let recorder = Recorder::begin(new, &header, write)?;
     let mut model = RunModel::new(header, Origin::Live);
     model.log.push(&warning.unwrap_or_default());
+    model.log.push(&size);
     for line in &lints {
         model.log.push(line);
     }
+    watched.cost = Some(cost);
     let beginning = RunStart::Fresh;
     let destinations = Destinations {
         recorder,

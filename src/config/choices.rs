@@ -232,6 +232,21 @@ pub enum CheckpointEvery {
     Stop,
 }
 
+/// Above this number of parameters, the two checkpoints would be most of a run file.
+const MANY_PARAMETERS: usize = 10_000_000;
+
+impl CheckpointEvery {
+    /// Resolves `Auto` for a network of so many parameters.
+    #[must_use]
+    pub fn for_params(self, params: usize) -> Self {
+        match self {
+            Self::Auto if params > MANY_PARAMETERS => Self::Stop,
+            Self::Auto => Self::Seconds(60),
+            every => every,
+        }
+    }
+}
+
 impl FromStr for CheckpointEvery {
     type Err = ConfigError;
 

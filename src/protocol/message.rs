@@ -203,6 +203,7 @@ pub enum ServerMessage {
         steps: u64,
         planned: u64,
         warnings: Vec<String>,
+        cost: String,
     },
     Refused(Reason),
     Evaluate {

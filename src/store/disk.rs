@@ -247,18 +247,31 @@ pub fn is_in_memory(_: &File) -> bool {
     false
 }
 
-/// A warning if a run file is badly placed at `path`: SWMR is not supported on network file systems.
+/// Returns the bytes free for this user where a file at `path` would be, if the file system says.
 #[must_use]
-pub fn warning(path: &Path) -> Option<String> {
+pub fn free_space(path: &Path) -> Option<u64> {
+    Some(free(&File::open(existing_folder(path)?).ok()?)).filter(|&bytes| bytes < u64::MAX)
+}
+
+/// Returns the folder of a path, or its nearest ancestor if it does not exist yet: that has the same file system.
+fn existing_folder(path: &Path) -> Option<&Path> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    // The folder may not exist yet; its nearest ancestor has the same file system.
     let mut folder = folder.unwrap_or(Path::new("."));
     while !folder.exists() {
-        folder = folder.parent().filter(|p| !p.as_os_str().is_empty())?;
+        folder = match folder.parent()? {
+            parent if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        };
     }
-    let kind = network(file_system(folder)?)?;
+    Some(folder)
+}
+
+/// A warning if a run file is badly placed at `path`: SWMR is not supported on network file systems.
+#[must_use]
+pub fn warning(path: &Path) -> Option<String> {
+    let kind = network(file_system(existing_folder(path)?)?)?;
     Some(format!(
         "{} is on a network file system ({kind}), where HDF5 does not support reading a file that \
          is being written: write to a local disk and copy the finished file",

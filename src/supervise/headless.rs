@@ -7,6 +7,7 @@ use crossbeam_channel::{never, select};
 use signal_hook::consts::SIGHUP;
 
 use super::bar::TerminalBar;
+use super::cost::RunCost;
 use super::print::print_message;
 use super::screen;
 use super::signals::{STOPPING, Signals};
@@ -41,7 +42,7 @@ impl ProgressKind {
 /// Time between lines when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Follows the feed until it ends. Returns the first signal that stopped the training after its current step. SIGHUP
+/// Follows the feed until it ends, and prints what a new run is expected to take. Returns the first signal that stopped the training after its current step. SIGHUP
 /// does not stop it: the terminal is gone, but the training continues.
 pub fn follow(
     feed: &Feed,
@@ -49,8 +50,10 @@ pub fn follow(
     controls: &Controls,
     signals: &Signals,
     progress: ProgressKind,
+    cost: Option<&RunCost>,
 ) -> Option<i32> {
     let mut display = Display::new(progress, model);
+    let began = Instant::now();
     let mut interrupted = None;
     let mut signal_events = signals.events.clone();
     loop {
@@ -58,6 +61,9 @@ pub fn follow(
             recv(feed.events) -> event => match event {
                 Ok(event) => {
                     if let FeedEvent::Start(losses) = &event {
+                        if let Some(cost) = cost {
+                            display.print(&cost.time(began.elapsed()));
+                        }
                         display.first_loss(model, losses.train);
                     }
                     model.event(event);

@@ -36,22 +36,6 @@ pub fn check(
     }
 }
 
-/// Refuses the recording of a model with more parameters than fit into memory.
-///
-/// # Errors
-/// The parameters need more.
-pub fn check_recording(params: usize) -> Result<(), ConfigError> {
-    let need = (params as u64).saturating_mul(EACH_RECORDED);
-    match available() {
-        Some(there) if need > there => Err(refused(
-            &format!("the model's {params} parameters"),
-            need,
-            there,
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn refused(what: &str, need: u64, there: u64) -> ConfigError {
     ConfigError(format!(
         "{what} need at least {} of memory, but this machine has {}",
@@ -60,28 +44,81 @@ fn refused(what: &str, need: u64, there: u64) -> ConfigError {
     ))
 }
 
-/// Returns the least memory that a run needs for its parameters, in bytes. Examples and activations come on top.
-#[must_use]
-pub fn least(config: &RunConfig, header: &RunHeader) -> u64 {
-    let optimizer = ["optimizer_averages", "delayed"];
-    let arrays = header.checkpoint.iter();
-    let arrays = arrays.filter(|array| optimizer.contains(&array.name));
-    let optimizer: usize = arrays.map(|array| 4 * array.len).sum();
-    let classes = header.classes.len() as u64;
-    let mut each = EACH_PARAMETER;
-    for (is_so, bytes) in [
-        // Three gradients and their sum.
-        (config.lca_test, 20),
-        // Gradients by class at three points.
-        (config.by_class, 12 * classes),
-        // Rows on their way to the file.
-        (config.record_params > 0, 8),
-        (config.record_weights > 0, 8),
-        (header.snapshots > 1, ParamTotals::EACH as u64),
-    ] {
-        each += if is_so { bytes } else { 0 };
+/// The least memory that a run needs for its parameters. Examples and activations come on top.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryUse {
+    /// Bytes that every run needs.
+    base: u64,
+    /// Bytes that options add, with their flags.
+    added: Vec<(&'static str, u64)>,
+}
+
+impl MemoryUse {
+    /// The memory of a training by this program.
+    #[must_use]
+    pub fn of_training(config: &RunConfig, header: &RunHeader) -> Self {
+        Self::with(EACH_PARAMETER, config, header)
     }
-    header.layout.params() as u64 * each + optimizer as u64
+
+    /// The memory of a recording.
+    #[must_use]
+    pub fn of_recording(config: &RunConfig, header: &RunHeader) -> Self {
+        Self::with(EACH_RECORDED, config, header)
+    }
+
+    fn with(each: u64, config: &RunConfig, header: &RunHeader) -> Self {
+        let optimizer = ["optimizer_averages", "delayed"];
+        let arrays = header.checkpoint.iter();
+        let arrays = arrays.filter(|array| optimizer.contains(&array.name));
+        let optimizer: usize = arrays.map(|array| 4 * array.len).sum();
+        let params = header.layout.params() as u64;
+        let added = [
+            // Three gradients and their sum.
+            ("without --lca-test", config.lca_test, 20),
+            // Gradients by class at three points.
+            (
+                "without --by-class",
+                config.by_class,
+                12 * header.classes.len() as u64,
+            ),
+            // Rows on their way to the file.
+            ("without --record-params", config.record_params > 0, 8),
+            ("without --record-weights", config.record_weights > 0, 8),
+            (
+                "with --snapshots 1",
+                header.snapshots > 1,
+                ParamTotals::EACH as u64,
+            ),
+        ];
+        let added = added.into_iter().filter(|(_, is_so, _)| *is_so);
+        Self {
+            base: params * each + optimizer as u64,
+            added: added.map(|(flag, _, each)| (flag, params * each)).collect(),
+        }
+    }
+
+    /// Returns the sum in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.base + self.added.iter().map(|(_, bytes)| bytes).sum::<u64>()
+    }
+
+    /// Refuses a run of so many parameters if `there`, in bytes, is not enough.
+    ///
+    /// # Errors
+    /// It is not; the message names the flag that helps most.
+    pub fn check(&self, params: usize, there: u64) -> Result<(), ConfigError> {
+        let need = self.bytes();
+        if need <= there {
+            return Ok(());
+        }
+        let ConfigError(refused) = refused(&format!("{params} parameters"), need, there);
+        let largest = self.added.iter().max_by_key(|(_, bytes)| bytes);
+        Err(ConfigError(match largest {
+            Some((flag, bytes)) => format!("{refused}: {flag}, {}", size(need - bytes)),
+            None => refused,
+        }))
+    }
 }
 
 fn fits(
@@ -165,5 +202,25 @@ mod tests {
             params.contains("the network's 84060 parameters need at least 5.2 MiB"),
             "{params}"
         );
+    }
+
+    #[test]
+    fn the_option_that_takes_most_memory_is_named() {
+        let mut memory = MemoryUse {
+            base: 3 << 20,
+            added: vec![
+                ("without --lca-test", 1 << 20),
+                ("without --by-class", 2 << 20),
+            ],
+        };
+        assert_eq!(memory.bytes(), 6 << 20);
+        assert!(memory.check(10, 6 << 20).is_ok());
+        let refused = |memory: &MemoryUse| memory.check(10, 1 << 20).unwrap_err().0;
+        assert_eq!(
+            refused(&memory),
+            "10 parameters need at least 6.0 MiB of memory, but this machine has 1.0 MiB: without --by-class, 4.0 MiB"
+        );
+        memory.added.clear();
+        assert!(refused(&memory).ends_with("this machine has 1.0 MiB"));
     }
 }

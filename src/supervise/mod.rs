@@ -7,6 +7,7 @@
 
 mod bar;
 pub mod child;
+pub mod cost;
 pub mod detach;
 mod exit;
 pub mod export;

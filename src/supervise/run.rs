@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::child;
+use super::cost::RunCost;
 use super::detach::Detached;
 use super::exit::signal_code;
 use super::failure::Failure;
@@ -61,6 +62,8 @@ pub struct WatchOptions {
     /// its log, and one of a series to the series.
     pub warns: bool,
     detached: Option<Detached>,
+    /// What the run is expected to take.
+    pub cost: Option<RunCost>,
 }
 
 impl WatchOptions {
@@ -82,6 +85,7 @@ impl WatchOptions {
             quiet,
             warns: child::is_of_series() || !options.quiet.unwrap_or(false),
             detached,
+            cost: None,
         })
     }
 }
@@ -203,6 +207,7 @@ impl RunningTraining {
             &self.controls,
             &self.signals,
             none,
+            None,
         );
         join(self.thread).map(|(end, _)| end)
     }
@@ -258,8 +263,9 @@ impl RunningTraining {
                         if !(quiet && controllable) {
                             let _ = controls.send(Control::Resume);
                         }
-                        interrupted =
-                            headless::follow(&feed, &mut model, &controls, &signals, progress);
+                        interrupted = headless::follow(
+                            &feed, &mut model, &controls, &signals, progress, None,
+                        );
                         told = interrupted.is_some();
                     }
                     Ok(Exit::Signal(signal)) => {
@@ -283,7 +289,9 @@ impl RunningTraining {
                     ));
                 }
                 let progress = ProgressKind::choose(quiet, warns);
-                interrupted = headless::follow(&feed, &mut model, &controls, &signals, progress);
+                let cost = watched.cost.as_ref();
+                interrupted =
+                    headless::follow(&feed, &mut model, &controls, &signals, progress, cost);
                 told = interrupted.is_some();
             }
         }
@@ -490,10 +498,6 @@ impl Sink for StepOutlet {
     }
 }
 
-/// Above this number of parameters, the two checkpoints would be most of a run file: by default, there is only the one
-/// that is made when the training is stopped.
-pub const MANY_PARAMETERS: usize = 10_000_000;
-
 /// The schedule of checkpoints.
 struct Checkpoints {
     every: CheckpointEvery,
@@ -503,13 +507,8 @@ struct Checkpoints {
 
 impl Checkpoints {
     fn new(every: CheckpointEvery, params: usize, done: u64) -> Self {
-        let every = match every {
-            CheckpointEvery::Auto if params > MANY_PARAMETERS => CheckpointEvery::Stop,
-            CheckpointEvery::Auto => CheckpointEvery::Seconds(60),
-            every => every,
-        };
         Self {
-            every,
+            every: every.for_params(params),
             last_step: done,
             last_time: Instant::now(),
         }

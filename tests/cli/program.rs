@@ -109,6 +109,48 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
+fn a_run_says_first_what_it_takes_and_is_refused_if_the_disk_is_too_small() {
+    let folder = folder();
+    let small = [&["train"], &SMALL[1..]].concat();
+    let short = [&small[..], &["--headless", "--steps=3", "-o", "run.h5"]].concat();
+    let short = run(folder.path(), &short);
+    assert_eq!(short.code, Some(0), "{short:?}");
+    let mut lines = short.stderr.lines();
+    let first = lines.next().unwrap();
+    assert!(first.contains(" parameters; memory: at least "), "{first}");
+    assert!(
+        first.contains(" for 3 steps, ")
+            && first.contains(" per step; 2 or more gradients per step"),
+        "{first}"
+    );
+    let second = lines.next().unwrap();
+    assert!(
+        second.starts_with("2 or more gradients per step, ") && second.ends_with(" in all"),
+        "{second}"
+    );
+
+    let long = [
+        "--headless",
+        "--steps=1000000000000",
+        "--record-params=1",
+        "-o",
+        "long.h5",
+    ];
+    let long = run(folder.path(), &[&small[..], &long].concat());
+    assert_eq!(long.code, Some(2), "{long:?}");
+    assert!(
+        long.stderr.contains("the run file needs at least "),
+        "{long:?}"
+    );
+    assert!(
+        long.stderr
+            .contains(" free: a larger --record-params makes it smaller"),
+        "{long:?}"
+    );
+    assert_eq!(files(folder.path()), ["run.h5"]);
+}
+
+#[test]
 fn a_dry_run_says_what_a_run_takes_and_writes_nothing() {
     let folder = folder();
     let flags = [
