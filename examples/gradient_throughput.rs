@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use lcascope::data::Examples;
+use lcascope::config::DeviceChoice;
+use lcascope::engine::candle::{self, CandleEngine, Precision};
 use lcascope::engine::cpu::{self, CpuEngine};
-use lcascope::engine::{Evaluation, GradientEngine, RunData, Subset, Want};
+use lcascope::engine::{self, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::model::{Network, Op, he_normal, preset};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +39,9 @@ struct Args {
     threads: Option<usize>,
     #[arg(long)]
     slice_size: Option<usize>,
+    /// `cpu` (the hand-written engine) or `cuda[:N]` (candle).
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     /// Measure matrix products instead. `RAYON_NUM_THREADS` sets their threads.
     #[arg(long)]
     peak: bool,
@@ -59,10 +64,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         [3, 32, 32]
     };
     let network = Network::build(&spec, shape, CLASSES)?;
-    let slice_size = args.slice_size.unwrap_or(cpu::slice_size(&network));
     let params = he_normal(&network, 0);
     let data = random_data(args.examples, network.features())?;
-    let mut engine = CpuEngine::new(&network, data, slice_size, threads, false);
+    let (mut engine, slice_size): (Box<dyn GradientEngine>, _) = match args.device {
+        DeviceChoice::Device(device @ engine::Device::Cuda(_)) => {
+            let size = match args.slice_size {
+                Some(size) => size,
+                None => candle::slice_size(&network, &data, device)?,
+            };
+            let engine =
+                CandleEngine::new(&network, &data, size, device, Precision::Single, false)?;
+            (Box::new(engine), size)
+        }
+        _ => {
+            let size = args.slice_size.unwrap_or(cpu::slice_size(&network));
+            (
+                Box::new(CpuEngine::new(&network, data, size, threads, false)),
+                size,
+            )
+        }
+    };
 
     let mut out = Evaluation::default();
     // Two passes, or one if that takes long, as in the `PyTorch` benchmark.

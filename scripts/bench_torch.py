@@ -9,6 +9,8 @@
     bench_torch.py worker --network NAME --threads T --batch-size B --seconds S
         measures PyTorch alone, in one process, and prints one JSON line
 
+With ``--device cuda`` both sides run on the GPU, in float32 proper (without TF32).
+
 Both sides do the same work: the gradient of the mean cross-entropy over all
 examples, accumulated batch by batch, in float32, on random inputs of the data
 set's shape. Networks with batch norm take its statistics over ``--slice-size``
@@ -158,8 +160,11 @@ def worker(args: argparse.Namespace) -> None:
         print(json.dumps({"gflops": peak(args.seconds)}), flush=True)
         return
     torch.manual_seed(0)
+    # float32 proper, as ours.
+    torch.backends.cudnn.allow_tf32 = False
+    finish = torch.cuda.synchronize if args.device.startswith("cuda") else lambda: None
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
-    net = model(args.network).to(memory_format=layout)
+    net = model(args.network).to(args.device, memory_format=layout)
     if args.compile:
         net = torch.compile(net)
     # Sum over the batch, then divide by the number of all examples: the batches'
@@ -168,7 +173,7 @@ def worker(args: argparse.Namespace) -> None:
     x = torch.rand(args.examples, *WORKLOADS[args.network].shape)
     y = torch.randint(10, (args.examples,))
     batches = [
-        (bx.contiguous(memory_format=layout), by)
+        (bx.to(args.device).contiguous(memory_format=layout), by.to(args.device))
         for bx, by in zip(x.split(args.batch_size), y.split(args.batch_size), strict=True)
     ]
 
@@ -176,6 +181,7 @@ def worker(args: argparse.Namespace) -> None:
         net.zero_grad(set_to_none=True)
         for bx, by in batches:
             (loss(net(bx), by) / args.examples).backward()
+        finish()
 
     # Twice, or once where that takes long; compiling is part of the first.
     for _ in range(2):
@@ -250,7 +256,9 @@ def shares(examples: int, processes: int) -> list[int]:
     ]
 
 
-def run_torch(setup: SetUp, network: str, examples: int, seconds: float) -> float:
+def run_torch(
+    setup: SetUp, network: str, examples: int, seconds: float, device: str
+) -> float:
     """Samples per second of PyTorch in a set-up.
 
     The workers start together once all of them are ready. One process: the median
@@ -262,7 +270,7 @@ def run_torch(setup: SetUp, network: str, examples: int, seconds: float) -> floa
         for share in shares(examples, setup.processes):
             command = [sys.executable, __file__, "worker", "--wait", "--network", network]
             command += ["--threads", str(setup.threads), "--batch-size", str(setup.batch_size)]
-            command += ["--seconds", str(seconds), "--examples", str(share)]
+            command += ["--seconds", str(seconds), "--examples", str(share), "--device", device]
             command += ["--channels-last"] if setup.channels_last else []
             command += ["--compile"] if setup.compiled else []
             # OpenMP and MKL read these before set_num_threads is called.
@@ -311,6 +319,7 @@ def ours_command(args: argparse.Namespace, network: str, examples: int) -> list[
     """Our side's command line."""
     command = [args.ours, "--network", network, "--examples", str(examples)]
     command += ["--seconds", str(args.seconds), "--threads", str(args.threads)]
+    command += ["--device", args.device]
     size = args.slice_size or (NORM_SLICE if WORKLOADS[network].norm else None)
     return command + (["--slice-size", str(size)] if size else [])
 
@@ -322,7 +331,8 @@ def tune(args: argparse.Namespace, network: str, examples: int) -> SetUp:
     hide the set-up that is best.
     """
     work, setups = WORKLOADS[network], []
-    for processes, each in sorted({(1, args.threads), (args.threads, 1)}):
+    ways = {(1, args.threads)} if args.device != "cpu" else {(1, args.threads), (args.threads, 1)}
+    for processes, each in sorted(ways):
         # A batch cannot exceed a process's share.
         largest = min(shares(examples, processes))
         sizes = [args.slice_size or NORM_SLICE] if work.norm else work.batch_sizes
@@ -333,7 +343,7 @@ def tune(args: argparse.Namespace, network: str, examples: int) -> SetUp:
     found = dict.fromkeys(setups, 0.0)
 
     def attempt(setup: SetUp) -> None:
-        got = run_torch(setup, network, examples, args.tune_seconds)
+        got = run_torch(setup, network, examples, args.tune_seconds, args.device)
         found[setup] = max(found.get(setup, 0.0), got)
 
     for _ in range(TUNE_SWEEPS):
@@ -408,7 +418,7 @@ def compare_network(args: argparse.Namespace, network: str, peak: float | None) 
     for i in range(args.rounds):
         sides = {
             "ours": lambda: run_json(command, args.threads),
-            "torch": lambda: run_torch(best, network, examples, args.seconds),
+            "torch": lambda: run_torch(best, network, examples, args.seconds, args.device),
         }
         order = list(sides) if i % 2 == 0 else list(sides)[::-1]
         got = {side: sides[side]() for side in order}
@@ -475,6 +485,7 @@ def main() -> None:
     one.add_argument("--batch-size", type=positive, required=True)
     one.add_argument("--seconds", type=float, required=True, help="measure at least this long")
     one.add_argument("--examples", type=positive, default=1_000)
+    one.add_argument("--device", default="cpu", help="cpu, or cuda[:N]")
     one.add_argument("--channels-last", action="store_true")
     one.add_argument("--compile", action="store_true", help="through torch.compile")
     one.add_argument("--peak", action="store_true", help="of matrix products, instead")
@@ -484,6 +495,7 @@ def main() -> None:
     both = commands.add_parser("compare", help="tune PyTorch, then compare the two")
     both.add_argument("--ours", type=Path, required=True, help="our benchmark binary")
     both.add_argument("--network", choices=[*WORKLOADS, "all"], default="mnist-fc")
+    both.add_argument("--device", default="cpu", help="cpu, or cuda[:N]")
     both.add_argument("--rounds", type=positive, default=5)
     both.add_argument("--examples", type=positive, help="in a pass (default: by network)")
     both.add_argument("--slice-size", type=positive, help="of ours; of both with batch norm")
