@@ -13,6 +13,7 @@ mod open;
 mod orders;
 mod output;
 mod prepare;
+mod rank;
 mod read_config;
 mod record;
 mod repeats;

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use super::check::{CheckedConfig, check, load};
 use super::given_weights::open_trajectory;
+use super::rank::shared_engine;
+use crate::cluster::Ranks;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::data::{Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
-use crate::engine::{Device, GradientEngine, RunData};
+use crate::engine::{Device, EngineError, GradientEngine, RunData};
 use crate::lca::histogram_edges;
 use crate::model::{Network, he_normal};
 use crate::optim::Overrides;
@@ -24,11 +26,12 @@ pub struct PreparedTraining {
     pub trainer: Trainer,
 }
 
-/// Loads the data, builds the network and the engine, and resolves the settings that depend on them.
+/// Loads the data, builds the network and the engine, and resolves the settings that depend on them. If there are
+/// `ranks`, the engine divides the data among them.
 ///
 /// # Errors
-/// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
-pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
+/// Anything wrong with the data, the network or the device, or sizes that do not fit each other; on any rank.
+pub fn prepare(config: &RunConfig, ranks: Option<&Ranks>) -> Result<PreparedTraining, Failure> {
     let mut config = with_absolute_paths(config.clone());
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
@@ -57,7 +60,14 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
     }
-    let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
+    let slice_size = resolve_engine(&mut config, &network, &run_data)?;
+    let engine = match ranks {
+        None => make_engine(&config, &network, run_data)?,
+        Some(ranks) => {
+            let sha256 = &dataset.sha256;
+            Box::new(shared_engine(ranks, &config, &network, run_data, sha256)?)
+        }
+    };
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, network.params(), steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
@@ -66,6 +76,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         dataset: dataset.name,
         dataset_sha256: dataset.sha256,
         slice_size: slice_size as u64,
+        ranks: ranks.map_or(1, Ranks::count) as u64,
         network: network.name.clone(),
         planned_steps: if config.course.is_some() {
             steps
@@ -139,7 +150,7 @@ pub(super) fn header_of(config: &RunConfig, stored: &impl Serialize) -> Result<R
 }
 
 /// The examples of a run. A part that is used completely is moved, not copied.
-fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
+pub(super) fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     let validation = train.select(&split.validation);
     let allocated = (!split.lca.is_empty()).then(|| train.select(&split.lca));
     let train = train.into_selected(&split.train);
@@ -192,12 +203,12 @@ pub(super) fn settings(
     }
 }
 
-/// Builds the requested engine, and replaces `auto` in `config` by what it resolved to.
-fn build_engine(
+/// Chooses engine, device and slice size, and replaces `auto` in `config` by them. Returns the slice size.
+fn resolve_engine(
     config: &mut RunConfig,
     network: &Network,
-    data: RunData,
-) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
+    data: &RunData,
+) -> Result<usize, Failure> {
     let device = match config.device {
         DeviceChoice::Device(device) => device,
         // Trying is cheap: a build without CUDA, or a machine without a GPU, fails at once.
@@ -221,7 +232,7 @@ fn build_engine(
     config.engine = engine;
     let slice_size = match (config.slice_size, engine) {
         (SliceChoice::Size(size), _) => size,
-        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
+        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, data, device)?,
         (SliceChoice::Auto, _) => cpu::slice_size(network),
     };
     if network.has_norm() && slice_size < 2 {
@@ -231,22 +242,38 @@ fn build_engine(
         ))));
     }
     config.slice_size = SliceChoice::Size(slice_size);
-    let engine: Box<dyn GradientEngine> = match engine {
-        EngineChoice::Candle => Box::new(CandleEngine::new(
-            network,
-            &data,
-            slice_size,
-            device,
-            Precision::Single,
-            config.by_class,
-        )?),
-        _ => Box::new(CpuEngine::new(
-            network,
-            data,
-            slice_size,
-            config.threads,
-            config.by_class,
-        )),
+    Ok(slice_size)
+}
+
+/// Returns the slice size of a configuration without `auto`.
+pub(super) fn slice_size_of(config: &RunConfig) -> usize {
+    match config.slice_size {
+        SliceChoice::Size(size) => size,
+        SliceChoice::Auto => cpu::SLICE_SIZE,
+    }
+}
+
+/// Builds the engine of a configuration without `auto`.
+pub(super) fn make_engine(
+    config: &RunConfig,
+    network: &Network,
+    data: RunData,
+) -> Result<Box<dyn GradientEngine>, EngineError> {
+    let (slice_size, by_class) = (slice_size_of(config), config.by_class);
+    let device = match config.device {
+        DeviceChoice::Device(device) => device,
+        DeviceChoice::Auto => Device::Cpu,
     };
-    Ok((engine, slice_size))
+    Ok(match config.engine {
+        EngineChoice::Candle => {
+            let precision = Precision::Single;
+            let engine =
+                CandleEngine::new(network, &data, slice_size, device, precision, by_class)?;
+            Box::new(engine)
+        }
+        _ => {
+            let threads = config.threads;
+            Box::new(CpuEngine::new(network, data, slice_size, threads, by_class))
+        }
+    })
 }
