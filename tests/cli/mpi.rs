@@ -95,7 +95,7 @@ fn assert_same_run(first: &Path, second: &Path, limit: f64) {
         ("lca/layer", limit),
         ("lca/unit", limit),
         ("lca_test/layer", limit),
-        ("lca_class/layer", limit),
+        ("lca/class_layer", limit),
     ] {
         let (a, b) = (reals(&first, path), reals(&second, path));
         assert_eq!(a.len(), b.len(), "{path}");
