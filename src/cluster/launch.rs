@@ -1,4 +1,4 @@
-//! What the launcher, such as `mpirun`, says about the processes that it started.
+//! The number of processes that a launcher, such as `mpirun`, says it has started.
 
 use std::env;
 

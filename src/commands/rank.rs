@@ -15,7 +15,7 @@ use crate::engine::{Device, EngineError, RunData, is_sorted_by_class};
 use crate::model::Network;
 use crate::supervise::{Failure, ignore_end_requests};
 
-/// What every rank prepares. The first two are compared with the rank's own.
+/// The task that every rank prepares. The first three fields are compared with the rank's own.
 #[derive(Serialize, Deserialize)]
 struct Task {
     version: String,
@@ -95,8 +95,9 @@ pub(super) fn serve_rank(ranks: &Ranks) -> Result<ExitCode, Failure> {
     ignore_end_requests()?;
     let link = ranks.link();
     let prepare = |task: &[u8]| {
-        let task = serde_json::from_slice(task).map_err(|_| other_version("another version"))?;
-        prepare_share(ranks, task).map_err(|failure| failure.to_string())
+        let task: Task =
+            serde_json::from_slice(task).map_err(|_| other_version("another version"))?;
+        prepare_share(ranks, &task).map_err(|failure| failure.to_string())
     };
     match serve(&*link, prepare) {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -116,7 +117,7 @@ fn other_version(of_first: &str) -> String {
 }
 
 /// Builds this rank's share of a task.
-fn prepare_share(ranks: &Ranks, task: Task) -> Result<Share, Failure> {
+fn prepare_share(ranks: &Ranks, task: &Task) -> Result<Share, Failure> {
     if task.version != version() {
         return Err(Failure::Other(other_version(&task.version)));
     }

@@ -17,7 +17,7 @@ const NORMED: &str = "name = 'normed'\n[[layer]]\nkind = 'conv'\nchannels = 4\nk
                       [[layer]]\nkind = 'max-pool'\nsize = 4\n[[layer]]\nkind = 'flatten'\n\
                       [[layer]]\nkind = 'linear'\nunits = 10\n";
 
-/// Whether this program has MPI, and there is an `mpirun`; if not, reports that the test is skipped.
+/// Returns true if this program has MPI and there is an `mpirun`; if not, reports that the test is skipped.
 fn has_mpi() -> bool {
     if !cfg!(feature = "mpi") {
         skipped("built without the feature mpi");

@@ -30,7 +30,7 @@ const PARTS: [Subset; 3] = [Subset::Train, Subset::Test, Subset::Validation];
 
 // ---- ranks that are threads ----
 
-/// What the ranks share: the bytes of each, and a meeting point before and after they are read.
+/// The memory that the ranks share: the bytes of each, and a meeting point before and after they are read.
 struct Meeting {
     bytes: Mutex<Vec<Vec<u8>>>,
     barrier: Barrier,

@@ -1,4 +1,4 @@
-//! What rank 0 tells the other ranks to do.
+//! The orders of rank 0 to the other ranks.
 
 use super::{Link, LinkError};
 use crate::engine::{Subset, Want};

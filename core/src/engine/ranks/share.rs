@@ -74,7 +74,7 @@ pub fn divide(
     };
     let (train, test) = (share(0, &data.train), share(1, &data.test));
     let validation = share(2, &data.validation);
-    let drawn_from = data.drawn_from.or_else(|| Some(data.train));
+    let drawn_from = data.drawn_from.or(Some(data.train));
     let data = RunData {
         train,
         drawn_from: drawn_from.filter(|_| draws && rank == 0),
