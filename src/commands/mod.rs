@@ -4,6 +4,7 @@ mod allocate;
 mod check;
 mod config;
 mod dry_run;
+mod engine;
 mod experiment;
 mod export;
 mod given_weights;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::check::{check, load};
-use super::prepare::{make_engine, run_data, slice_size_of};
+use super::engine::{make_engine, run_data, slice_size_of};
 use crate::cluster::Ranks;
 use crate::config::{DeviceChoice, Options, RunConfig};
 use crate::engine::candle::gpu_count;
