@@ -31,6 +31,10 @@ test-python *args:
     cargo build
     LCASCOPE="${CARGO_TARGET_DIR:-target}/debug/lcascope" "$(sh scripts/python_env.sh)" -m pytest {{ args }}
 
+# Run the tests of trainings in several processes (needs an MPI library)
+test-mpi:
+    cargo test --features mpi --test cli mpi
+
 # Build the documentation of the code
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items

@@ -35,6 +35,7 @@
 //! | [`experiment`] | sets of runs that differ in one thing, and their outcomes |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`supervise`] | runs and the processes around them: trainings, series, the screen, signals, the sandbox |
+//! | [`cluster`] | the processes of one training, started by `mpirun` or `srun` |
 //! | [`commands`] | the commands, one file each |
 
 pub use lcascope_core::{
@@ -44,6 +45,7 @@ pub use lcascope_core::{
 
 pub mod app;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::read_config::read_config;
-use super::train::train_with;
+use super::train::{on_first_rank, train_with};
 use crate::cli::AllocateArgs;
+use crate::cluster::Ranks;
 use crate::config::{ConfigError, Options, holds_options, merge, stored_options};
 use crate::feed::OpenError;
 use crate::supervise::{Failure, sandbox};
@@ -17,6 +18,10 @@ use crate::tui;
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
+    on_first_rank(|ranks| allocate_on(args, ranks))
+}
+
+fn allocate_on(args: &AllocateArgs, ranks: Option<&Ranks>) -> Result<ExitCode, Failure> {
     if args.weights.to_str().is_none() {
         let weights = args.weights.display();
         return Err(ConfigError(format!("{weights}: the name is not valid UTF-8")).into());
@@ -42,7 +47,8 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         ..base.without_training()
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
-    train_with(&merge(&options, &args.options)?, &read, args.dry_run, None)
+    let options = merge(&options, &args.options)?;
+    train_with(&options, &read, args.dry_run, None, ranks)
 }
 
 /// The options stored beside weights. Neither a folder nor another program's file has any.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use super::check::{check, load};
 use crate::analysis::numbers;
 use crate::cli::ExperimentArgs;
+use crate::cluster;
 use crate::config::{Options, RunConfig};
 use crate::experiment::{
     ExperimentOutcome, ExperimentPlan, PRESETS, PlanOverrides, Preset, QuantityGroup, SizeName,
@@ -33,6 +34,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     let Some(name) = &args.name else {
         return print(presets()?.as_bytes());
     };
+    cluster::refuse("experiment")?;
     let preset = find(name)?;
     let size = if args.quick {
         SizeName::Quick

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::check::{CheckedConfig, check, load};
+use super::engine::{make_engine, resolve_engine, run_data};
 use super::given_weights::open_trajectory;
-use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
-use crate::data::{Examples, Split};
-use crate::engine::candle::{self, CandleEngine, Precision};
-use crate::engine::cpu::{self, CpuEngine};
-use crate::engine::{Device, GradientEngine, RunData};
+use super::rank::shared_engine;
+use crate::cluster::Ranks;
+use crate::config::RunConfig;
 use crate::lca::histogram_edges;
-use crate::model::{Network, he_normal};
+use crate::model::he_normal;
 use crate::optim::Overrides;
 use crate::record::RunHeader;
 use crate::supervise::Failure;
@@ -24,11 +23,12 @@ pub struct PreparedTraining {
     pub trainer: Trainer,
 }
 
-/// Loads the data, builds the network and the engine, and resolves the settings that depend on them.
+/// Loads the data, builds the network and the engine, and resolves the settings that depend on them. If there are
+/// `ranks`, the engine divides the data among them.
 ///
 /// # Errors
-/// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
-pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
+/// Anything wrong with the data, the network or the device, or sizes that do not fit each other; on any rank.
+pub fn prepare(config: &RunConfig, ranks: Option<&Ranks>) -> Result<PreparedTraining, Failure> {
     let mut config = with_absolute_paths(config.clone());
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
@@ -57,7 +57,14 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
     }
-    let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
+    let slice_size = resolve_engine(&mut config, &network, &run_data)?;
+    let engine = match ranks {
+        None => make_engine(&config, &network, run_data)?,
+        Some(ranks) => {
+            let sha256 = &dataset.sha256;
+            Box::new(shared_engine(ranks, &config, &network, run_data, sha256)?)
+        }
+    };
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, network.params(), steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
@@ -66,6 +73,7 @@ pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
         dataset: dataset.name,
         dataset_sha256: dataset.sha256,
         slice_size: slice_size as u64,
+        ranks: ranks.map_or(1, Ranks::count) as u64,
         network: network.name.clone(),
         planned_steps: if config.course.is_some() {
             steps
@@ -138,23 +146,6 @@ pub(super) fn header_of(config: &RunConfig, stored: &impl Serialize) -> Result<R
     })
 }
 
-/// The examples of a run. A part that is used completely is moved, not copied.
-fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
-    let validation = train.select(&split.validation);
-    let allocated = (!split.lca.is_empty()).then(|| train.select(&split.lca));
-    let train = train.into_selected(&split.train);
-    let (train, drawn_from) = match allocated {
-        Some(allocated) => (allocated, Some(train)),
-        None => (train, None),
-    };
-    RunData {
-        train,
-        drawn_from,
-        test: test.into_selected(&split.test),
-        validation,
-    }
-}
-
 /// Returns the number of snapshots of the running totals.
 pub(super) fn snapshots(config: &RunConfig, params: usize) -> u64 {
     (config.snapshots).unwrap_or_else(|| affordable_snapshots(params))
@@ -190,63 +181,4 @@ pub(super) fn settings(
         traced,
         threads: config.threads,
     }
-}
-
-/// Builds the requested engine, and replaces `auto` in `config` by what it resolved to.
-fn build_engine(
-    config: &mut RunConfig,
-    network: &Network,
-    data: RunData,
-) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
-    let device = match config.device {
-        DeviceChoice::Device(device) => device,
-        // Trying is cheap: a build without CUDA, or a machine without a GPU, fails at once.
-        DeviceChoice::Auto if config.engine == EngineChoice::Cpu => Device::Cpu,
-        DeviceChoice::Auto => match candle::open_device(Device::Cuda(0)) {
-            Ok(_) => Device::Cuda(0),
-            Err(_) => Device::Cpu,
-        },
-    };
-    let engine = match (config.engine, device) {
-        (EngineChoice::Auto, Device::Cpu) => EngineChoice::Cpu,
-        (EngineChoice::Auto, Device::Cuda(_)) => EngineChoice::Candle,
-        (EngineChoice::Cpu, Device::Cuda(_)) => {
-            return Err(Failure::Usage(ConfigError(format!(
-                "--engine cpu does not support --device {device}: use --engine candle"
-            ))));
-        }
-        (engine, _) => engine,
-    };
-    config.device = DeviceChoice::Device(device);
-    config.engine = engine;
-    let slice_size = match (config.slice_size, engine) {
-        (SliceChoice::Size(size), _) => size,
-        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
-        (SliceChoice::Auto, _) => cpu::slice_size(network),
-    };
-    if network.has_norm() && slice_size < 2 {
-        return Err(Failure::Usage(ConfigError(format!(
-            "--slice-size {slice_size}: batch norms need at least 2 examples per slice, for \
-             its mean and variance"
-        ))));
-    }
-    config.slice_size = SliceChoice::Size(slice_size);
-    let engine: Box<dyn GradientEngine> = match engine {
-        EngineChoice::Candle => Box::new(CandleEngine::new(
-            network,
-            &data,
-            slice_size,
-            device,
-            Precision::Single,
-            config.by_class,
-        )?),
-        _ => Box::new(CpuEngine::new(
-            network,
-            data,
-            slice_size,
-            config.threads,
-            config.by_class,
-        )),
-    };
-    Ok((engine, slice_size))
 }

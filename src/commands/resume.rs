@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::prepare::{PreparedTraining, prepare};
 use crate::app::RunModel;
+use crate::cluster::Ranks;
 use crate::config::{
     CheckpointEvery, ConfigError, Options, RunConfig, holds_options, merge, stored_options,
 };
@@ -40,12 +41,17 @@ pub fn how_to_resume(config: &str, path: &Path) -> String {
 /// # Errors
 /// The flags would change the run; the file is not a run, is being written, has all its steps or cannot be written; or
 /// the data differ.
-pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
+pub fn resume(path: &Path, flags: &Options, ranks: Option<&Ranks>) -> Result<ResumedRun, Failure> {
     only_harmless(flags)?;
     let run = Resumable::open(path)?;
-    let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
+    let header = run.reader().header();
+    let mut stored = stored_options(&header.config, &path.display().to_string())?;
+    if ranks.is_some() || header.ranks > 1 {
+        // The stored number is the share of a machine that each rank had.
+        stored.threads = ranks.map(Ranks::threads);
+    }
     let config = RunConfig::resolve(&merge(&stored, flags)?)?;
-    let prepared = prepare(&config)?;
+    let prepared = prepare(&config, ranks)?;
     continue_run(
         run,
         path,

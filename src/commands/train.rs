@@ -7,14 +7,17 @@ use super::dry_run::dry_run;
 use super::given_weights;
 use super::output::{self, CommandInputs};
 use super::prepare::{PreparedTraining, prepare};
+use super::rank::serve_rank;
 use super::read_config::read_config;
 use super::repeats;
 use super::resume::ResumedRun;
 use crate::app::RunModel;
 use crate::cli::TrainArgs;
+use crate::cluster::{self, Ranks};
 use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::feed::Origin;
 use crate::query::data_lints;
+use crate::record::RunHeader;
 use crate::store::{self, Recorder, WriteOptions};
 use crate::supervise::cost::RunCost;
 use crate::supervise::detach::{self, Detached};
@@ -36,7 +39,19 @@ pub fn demo() -> Result<ExitCode, Failure> {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
     };
-    train_with(&options, &[], false, None)
+    on_first_rank(|ranks| train_with(&options, &[], false, None, ranks))
+}
+
+/// Connects the ranks of a training in several processes. Rank 0, or a process that was started alone, runs the command,
+/// and the others evaluate for it.
+pub(super) fn on_first_rank(
+    command: impl FnOnce(Option<&Ranks>) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let ranks = cluster::join()?;
+    match &ranks {
+        Some(ranks) if !ranks.is_first() => serve_rank(ranks),
+        ranks => command(ranks.as_ref()),
+    }
 }
 
 /// Runs `lcascope train`.
@@ -46,6 +61,16 @@ pub fn demo() -> Result<ExitCode, Failure> {
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
     child::stop_with_parent();
+    if args.detach {
+        cluster::refuse("train --detach")?;
+    }
+    if args.options.repeats.is_some() {
+        cluster::refuse("train --repeats")?;
+    }
+    on_first_rank(|ranks| train_on(args, ranks))
+}
+
+fn train_on(args: &TrainArgs, ranks: Option<&Ranks>) -> Result<ExitCode, Failure> {
     if args.detach && args.options.repeats.is_some() {
         return Err(no_detached_series());
     }
@@ -61,7 +86,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
         if let Some(repeats) = args.options.repeats {
             return repeats::resume(path, &args.options, repeats);
         }
-        return resume(path, &args.options, detached);
+        return resume(path, &args.options, detached, ranks);
     }
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
@@ -69,15 +94,17 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     if args.dry_run {
-        return train_with(&options, &read, true, None);
+        return train_with(&options, &read, true, None, ranks);
     }
     if let Some(repeats) = options.repeats {
         if detached.is_some() {
             return Err(no_detached_series());
         }
+        // The configuration may ask for them.
+        cluster::refuse("train --repeats")?;
         return repeats::begin(&options, &read, repeats);
     }
-    train_with(&options, &read, false, detached)
+    train_with(&options, &read, false, detached, ranks)
 }
 
 fn no_detached_series() -> Failure {
@@ -92,8 +119,12 @@ pub(super) fn train_with(
     read: &[&Path],
     dry: bool,
     detached: Option<Detached>,
+    ranks: Option<&Ranks>,
 ) -> Result<ExitCode, Failure> {
-    let config = RunConfig::resolve(options)?;
+    let mut config = RunConfig::resolve(options)?;
+    if let (Some(ranks), None) = (ranks, options.threads) {
+        config.threads = ranks.threads();
+    }
     let mut watched = WatchOptions::resolve(options, detached)?;
     let force = options.force.unwrap_or(false);
     let wanted = options.output.as_deref();
@@ -107,9 +138,12 @@ pub(super) fn train_with(
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
         print_message(warning);
     }
-    let PreparedTraining { header, trainer } = prepare(&config)?;
+    let PreparedTraining { header, trainer } = prepare(&config, ranks)?;
     let cost = RunCost::of(&header, &config, MemoryUse::of_training(&config, &header));
     cost.check(&output)?;
+    if let Some(ranks) = ranks.filter(|_| !watched.quiet) {
+        print_message(&running_on(ranks, &header));
+    }
     let path = config
         .course
         .as_ref()
@@ -153,8 +187,18 @@ pub(super) fn train_with(
         .watch(watched, &output)
 }
 
+/// Returns where the ranks are, and what each of them computes with.
+fn running_on(ranks: &Ranks, header: &RunHeader) -> String {
+    format!("running on {}: {}", ranks.place(), header.device)
+}
+
 /// Continues a run. Flags that would change it are refused.
-fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
+fn resume(
+    path: &Path,
+    flags: &Options,
+    detached: Option<Detached>,
+    ranks: Option<&Ranks>,
+) -> Result<ExitCode, Failure> {
     let watched = WatchOptions::resolve(flags, detached)?;
     // The file may be too damaged to be read in this process.
     sandbox::read_through(path)?;
@@ -164,8 +208,11 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
         recorder,
         start,
         checkpoint_every,
-    } = super::resume::resume(path, flags)?;
+    } = super::resume::resume(path, flags, ranks)?;
     if !watched.quiet {
+        if let Some(ranks) = ranks {
+            print_message(&running_on(ranks, &model.header));
+        }
         let (from, planned) = (trainer.steps_done(), trainer.steps_planned());
         let again = match model.timeline.end() - from {
             0 => String::new(),

@@ -220,7 +220,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Machine")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineChoice>,
-    /// Threads of the cpu engine; the results do not depend on it [default: all cores]
+    /// Threads of the cpu engine; the results do not depend on it [default: all cores; with several ranks, this one's
+    /// share of them]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,

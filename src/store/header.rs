@@ -32,6 +32,7 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         ("version", VERSION),
         ("seed", header.seed),
         ("slice_size", header.slice_size),
+        ("ranks", header.ranks.max(1)),
         ("planned_steps", header.planned_steps),
         ("steps_per_epoch", header.steps_per_epoch),
         ("lca_every", header.lca_every.max(1)),

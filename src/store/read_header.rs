@@ -113,10 +113,11 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         dataset_sha256: string("dataset_sha256")?,
         integrator: string("integrator")?,
         slice_size: number(path, file, "slice_size")?,
+        // Not in files of older programs.
+        ranks: number(path, file, "ranks").unwrap_or(1),
         network: string("network")?,
         planned_steps: number(path, file, "planned_steps")?,
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
-        // Not in files of older programs.
         lca_every: number(path, file, "lca_every").unwrap_or(1),
         snapshots: number(path, file, "snapshots").unwrap_or(8),
         tolerance: number(path, file, "tolerance")?,

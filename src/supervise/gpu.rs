@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn only_cuda_devices_are_monitored() {
         assert_eq!(ordinal("candle on cuda:1, f32"), Some(1));
-        assert_eq!(ordinal("cuda:0"), Some(0));
+        assert_eq!(ordinal("2 ranks, each candle on cuda:0, f32"), Some(0));
         assert_eq!(ordinal("cpu, 2 threads, AVX-512"), None);
         assert_eq!(ordinal("candle on cpu, f32"), None);
         assert_eq!(ordinal("cuda:x"), None);

@@ -32,4 +32,4 @@ pub use exit::signal_code;
 pub use failure::{Failure, with_remedy};
 pub use limits::{ReadTimeout, unbounded};
 pub use print::{print, print_message};
-pub use signals::ignore_file_size_signal;
+pub use signals::{ignore_end_requests, ignore_file_size_signal};

@@ -153,6 +153,19 @@ fn unheard() -> std::io::Result<&'static Arc<AtomicBool>> {
     Ok(UNHEARD.get_or_init(|| unheard))
 }
 
+/// Ignores all signals that ask for an end, in a process that ends when another one does.
+///
+/// # Errors
+/// The system has no more files.
+pub fn ignore_end_requests() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    for signal in ENDING.into_iter().chain([SIGHUP]) {
+        flag::register(signal, caught.clone())
+            .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))?;
+    }
+    Ok(())
+}
+
 /// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that whoever writes it reports,
 /// not the end of the process.
 ///

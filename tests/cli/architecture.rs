@@ -71,6 +71,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("ab_glyph", &["export"]),
     ("etcetera", &["config", "view_files"]),
     ("indicatif", &["supervise"]),
+    ("ferrompi", &["cluster"]),
     ("signal_hook", &["commands", "supervise", "tui"]),
     (
         "crossbeam_channel",

@@ -13,5 +13,6 @@ mod control;
 mod data;
 mod experiment;
 mod formats;
+mod mpi;
 mod outputs;
 mod program;

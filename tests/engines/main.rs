@@ -11,6 +11,7 @@ mod golden;
 mod layers;
 mod optimizers;
 mod presets;
+mod ranks;
 mod training;
 
 use lcascope::engine::{Evaluation, GradientEngine, Subset, Want};

@@ -200,6 +200,7 @@ fn every_dataset_of_the_contract_is_there() {
     assert!(file.text("config").contains("steps = 12"));
     assert_eq!((file.number("version"), file.number("seed")), (1, 0));
     assert!(file.number("slice_size") > 0);
+    assert_eq!(file.number("ranks"), 1);
 
     // Blocks are appended whole, and have no filter by default.
     for path in ["lca/param", "weight/value"] {
@@ -677,6 +678,7 @@ fn assert_same(first: &Path, second: &Path, attributes_that_differ: &[&str]) {
             "version"
                 | "seed"
                 | "slice_size"
+                | "ranks"
                 | "planned_steps"
                 | "steps_per_epoch"
                 | "lca_every"

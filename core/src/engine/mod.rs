@@ -3,10 +3,11 @@
 //! A [`GradientEngine`] holds the examples and computes the mean cross-entropy, the accuracy and the gradient at given
 //! parameters. Two engines for networks of layers implement the trait: [`cpu`], hand-written and fast, and [`candle`],
 //! autograd on any device and the oracle that the first is tested against. A third, [`candle::CustomEngine`], is for
-//! any other model.
+//! any other model. [`ranks::RankEngine`] divides the examples among the engines of several processes.
 
 pub mod candle;
 pub mod cpu;
+pub mod ranks;
 mod slices;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 pub use slices::{NORM_SLICE_SIZE, Slice, SlicePlan};
 
 use crate::data::Examples;
+use crate::model::Network;
 
 /// A part of the data that is evaluated as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,16 @@ pub enum EngineError {
     Model(String),
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda { ordinal: usize, reason: String },
+    /// Failure of the engine in one of several processes.
+    #[error("rank {rank} on {host}: {reason}")]
+    Rank {
+        rank: usize,
+        host: String,
+        reason: String,
+    },
+    /// Several processes can no longer communicate.
+    #[error("the ranks cannot communicate: {0}")]
+    Link(String),
 }
 
 /// Returns the message's first line: candle appends a backtrace if `RUST_BACKTRACE` is set.
@@ -164,6 +176,13 @@ impl<'a> SegmentPoint<'a> {
         }
         self.made
     }
+}
+
+/// Returns true if engines evaluate the training set in slices of one class each: a slice of one class has other
+/// statistics than a mixed one, so not with batch norms.
+#[must_use]
+pub fn is_sorted_by_class(network: &Network, by_class: bool) -> bool {
+    by_class && !network.has_norm()
 }
 
 /// Evaluates the network's loss, accuracy and gradient over fixed slices of the examples.

@@ -25,6 +25,9 @@ pub struct RunHeader {
     pub integrator: String,
     /// Examples evaluated together.
     pub slice_size: u64,
+    /// Processes among which the evaluations were divided; 0 is 1.
+    #[serde(default)]
+    pub ranks: u64,
     /// Name of the network.
     pub network: String,
     /// Planned number of steps; 0 if it is unknown, as in a training in another program.

@@ -28,6 +28,7 @@ use self::accumulator::{DeviceExamples, Evaluator};
 use self::forward::{ForwardMode, Pass, Received};
 use super::{
     Device, EngineError, Evaluation, GradientEngine, RunData, Slice, SlicePlan, Subset, Want,
+    is_sorted_by_class,
 };
 use crate::data::Examples;
 use crate::model::Network;
@@ -96,6 +97,24 @@ pub fn gpu_uuid(ordinal: u32) -> Option<[u8; 16]> {
     uuid_of(ordinal)
 }
 
+/// Returns the number of GPUs that this process can use; 0 without CUDA.
+#[must_use]
+pub fn gpu_count() -> usize {
+    count_gpus().unwrap_or(0)
+}
+
+#[cfg(feature = "cuda")]
+fn count_gpus() -> Option<usize> {
+    use candle_core::cuda_backend::cudarc::driver::result;
+    result::init().ok()?;
+    usize::try_from(result::device::get_count().ok()?).ok()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn count_gpus() -> Option<usize> {
+    None
+}
+
 #[cfg(feature = "cuda")]
 fn uuid_of(ordinal: u32) -> Option<[u8; 16]> {
     use candle_core::cuda_backend::cudarc::driver::result;
@@ -131,8 +150,7 @@ impl CandleEngine {
     ) -> Result<Self, EngineError> {
         let candle = open_device(device)?;
         let dtype = precision.dtype();
-        // A slice of one class would have different statistics from a mixed one, hence a different loss.
-        let sorted = by_class && !network.has_norm();
+        let sorted = is_sorted_by_class(network, by_class);
         let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
         let position = data.positions(&plan);
         let subset = |examples: &Examples, slices: Vec<Slice>| -> Result<_, EngineError> {

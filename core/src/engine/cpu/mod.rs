@@ -26,7 +26,7 @@ use self::plan::Plan;
 use self::worker::{Gradient, Mask, Mode, SliceTask, Tally, Worker};
 use super::{
     EngineError, Evaluation, GradientEngine, NORM_SLICE_SIZE, RunData, Slice, SlicePlan, Subset,
-    Want, dropout_mask,
+    Want, dropout_mask, is_sorted_by_class,
 };
 use crate::data::Examples;
 use crate::model::{Network, Op};
@@ -150,7 +150,7 @@ impl CpuEngine {
     ) -> Self {
         assert!(threads > 0, "at least one thread works");
         let split_backward = by_class && network.has_norm();
-        let sorted = by_class && !split_backward;
+        let sorted = is_sorted_by_class(network, by_class);
         let slices = SlicePlan::new(&data.train.labels, slice_size, sorted);
         let position = data.positions(&slices);
         let empty = data.train.select(&[]);
