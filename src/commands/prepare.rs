@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::check::{CheckedConfig, check, load};
-use super::engine::{make_engine, resolve_engine, run_data};
+use super::engine::{resolve_engine, run_data};
 use super::given_weights::open_trajectory;
-use super::rank::shared_engine;
+use super::rank::engine_on;
 use crate::cluster::Ranks;
 use crate::config::RunConfig;
 use crate::lca::histogram_edges;
@@ -58,13 +58,7 @@ pub fn prepare(config: &RunConfig, ranks: Option<&Ranks>) -> Result<PreparedTrai
         run_data.drawn_from = None;
     }
     let slice_size = resolve_engine(&mut config, &network, &run_data)?;
-    let engine = match ranks {
-        None => make_engine(&config, &network, run_data)?,
-        Some(ranks) => {
-            let sha256 = &dataset.sha256;
-            Box::new(shared_engine(ranks, &config, &network, run_data, sha256)?)
-        }
-    };
+    let engine = engine_on(ranks, &config, &network, run_data, &dataset.sha256)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, network.params(), steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);

@@ -11,7 +11,7 @@ use crate::cluster::Ranks;
 use crate::config::{DeviceChoice, Options, RunConfig};
 use crate::engine::candle::gpu_count;
 use crate::engine::ranks::{RankEngine, Share, divide, serve};
-use crate::engine::{Device, EngineError, RunData, is_sorted_by_class};
+use crate::engine::{Device, EngineError, GradientEngine, RunData, is_sorted_by_class};
 use crate::model::Network;
 use crate::supervise::{Failure, ignore_end_requests};
 
@@ -39,17 +39,20 @@ fn arguments() -> Vec<String> {
         .collect()
 }
 
-/// Divides the data among the ranks. Called by rank 0; returns its engine.
+/// Builds the engine of a run. If there are `ranks`, of which this is the first, it divides the data among them.
 ///
 /// # Errors
-/// A rank was started otherwise, has other data, or cannot evaluate its share.
-pub(super) fn shared_engine(
-    ranks: &Ranks,
+/// A rank was started with other arguments, has other data, or cannot build its engine.
+pub(super) fn engine_on(
+    ranks: Option<&Ranks>,
     config: &RunConfig,
     network: &Network,
     data: RunData,
     dataset_sha256: &str,
-) -> Result<RankEngine, Failure> {
+) -> Result<Box<dyn GradientEngine>, Failure> {
+    let Some(ranks) = ranks else {
+        return Ok(make_engine(config, network, data)?);
+    };
     let task = Task {
         version: version(),
         arguments: arguments(),
@@ -58,9 +61,8 @@ pub(super) fn shared_engine(
         threads: Some(config.threads).filter(|&threads| threads != ranks.threads()),
     };
     let task = serde_json::to_vec(&task).map_err(|error| Failure::Other(error.to_string()))?;
-    Ok(RankEngine::begin(ranks.link(), &task, || {
-        share(ranks, config, network, data)
-    })?)
+    let engine = RankEngine::begin(ranks.link(), &task, || share(ranks, config, network, data))?;
+    Ok(Box::new(engine))
 }
 
 fn share(
