@@ -2,7 +2,7 @@
 //!
 //! - Charts: [`bins`], [`scale`].
 //! - Allocations of many parameters: [`help`], [`tails`], [`octaves`], [`concentration`].
-//! - Series of many steps: [`oscillation`], [`lag`], [`moments`], [`nulls`].
+//! - Series of many steps: [`oscillation`], [`period`], [`lag`], [`moments`], [`nulls`].
 //! - Sums of them: [`sum`].
 //! - Several runs: [`ttest`], [`paired`].
 //! - What to look at: [`events`], [`lints`].
@@ -22,6 +22,7 @@ pub mod numbers;
 pub mod octaves;
 pub mod oscillation;
 pub mod paired;
+pub mod period;
 pub mod scale;
 pub mod sum;
 pub mod tails;
