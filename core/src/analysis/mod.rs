@@ -5,7 +5,7 @@
 //! - Series of many steps: [`oscillation`], [`period`], [`lag`], [`moments`], [`nulls`].
 //! - Sums of them: [`sum`].
 //! - Several runs: [`ttest`], [`paired`].
-//! - What to look at: [`events`], [`lints`].
+//! - What to look at: [`events`], [`lints`], [`findings`].
 //!
 //! Each module states its formulas and their sources at its head. All functions accept any numbers, and return NaN or
 //! nothing where no answer exists.
@@ -13,6 +13,7 @@
 pub mod bins;
 pub mod concentration;
 pub mod events;
+pub mod findings;
 pub mod help;
 pub mod lag;
 pub mod lints;
