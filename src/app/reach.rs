@@ -37,6 +37,7 @@ impl App {
                 here == Here::Unit || self.model.lists_layers(here) || here == Here::Layer
             }
             Action::Filter => self.model.lists_layers(here) || here == Here::Layer,
+            Action::Worse | Action::Milder => self.model.lists_layers(here) || here == Here::Layer,
             Action::NextTraced => here != Here::Comparison,
             _ => true,
         }

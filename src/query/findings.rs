@@ -1,4 +1,4 @@
-//! What happened in the run so far, in sentences, and the worst steps of its layers.
+//! What happened in the run so far, in sentences.
 //!
 //! All but two facts are observed step by step ([`StepWatch`]). Synchronised moments are compared with chance as on
 //! their screen, and dead units are those whose LCA is exactly 0 in each of the latest steps.
@@ -21,8 +21,6 @@ pub struct RunFindings {
     pub steps: u64,
     /// The most important first.
     pub findings: Vec<Finding>,
-    /// `[L]`: each layer's steps with the largest A > 0, the worst first.
-    pub worst: Vec<Vec<u64>>,
 }
 
 /// Answers from all steps so far.
@@ -50,9 +48,6 @@ pub(super) fn answer(
     Ok(Answer::Findings(RunFindings {
         steps: watch.steps(),
         findings: findings(&watch.observer, &context),
-        worst: (0..names.len())
-            .map(|layer| watch.observer.worst(layer))
-            .collect(),
     }))
 }
 

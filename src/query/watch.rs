@@ -33,8 +33,10 @@ pub struct RunEvents {
     pub events: Vec<Event>,
     /// The number of events of each kind.
     pub counts: Vec<(EventKind, u64)>,
-    /// Warnings about the last of these steps, the worst first.
+    /// Warnings about these steps, the worst first.
     pub lints: Vec<Lint>,
+    /// `[L]`: each layer's steps with the largest A > 0, in nats, the worst first.
+    pub worst: Vec<Vec<(u64, f64)>>,
 }
 
 const KINDS: [EventKind; 4] = [
@@ -241,6 +243,9 @@ pub(super) fn happened(input: &QueryInput, watch: &mut StepWatch) -> Result<Answ
         events: watch.detector.events(),
         counts: KINDS.map(count).to_vec(),
         lints,
+        worst: (0..input.reader.header().layout.layers.len())
+            .map(|layer| watch.observer.worst(layer))
+            .collect(),
     }))
 }
 

@@ -261,11 +261,13 @@ impl Observer {
         self.oscillations.push(row.step, row.lca);
     }
 
-    /// Returns a layer's worst steps, the worst first: at most [`WORST`], those with the largest A above 0.
+    /// Returns a layer's worst steps with A in nats, the worst first: at most [`WORST`], those with the largest A above
+    /// 0.
     #[must_use]
-    pub fn worst(&self, layer: usize) -> Vec<u64> {
+    pub fn worst(&self, layer: usize) -> Vec<(u64, f64)> {
         let worst = self.layers.get(layer).map(LayerStory::worst_first);
-        (worst.into_iter().flatten().map(|worst| worst.step)).collect()
+        let worst = worst.into_iter().flatten();
+        worst.map(|worst| (worst.step, worst.lca)).collect()
     }
 }
 

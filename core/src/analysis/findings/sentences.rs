@@ -56,15 +56,17 @@ pub fn findings(observer: &Observer, context: &Context) -> Vec<Finding> {
     let mut found: Vec<Finding> = story.broken().collect();
     found.extend(story.trust());
     found.extend(story.warnings());
+    // Sums that miss much of the loss change tell nothing of layers.
+    let closes = story.missed() <= WORTHLESS;
     let others = [
-        story.learning(),
-        story.hurting(),
+        story.learning().filter(|it| closes || it.is_trouble),
+        story.hurting().filter(|_| closes),
         story.done_by(),
         story.spikes(),
         story.overfitting(),
         story.last_class(),
         story.oscillation(),
-        story.peaks(),
+        story.peaks().filter(|_| closes),
         story.still(),
         story.dead(),
     ];
@@ -93,6 +95,11 @@ impl Story<'_> {
 
     fn loss_change(&self) -> f64 {
         self.observer.curve.newest - self.observer.curve.first
+    }
+
+    /// Returns the magnitude of the residuals' sum, as a share of the loss change.
+    fn missed(&self) -> f64 {
+        self.observer.residual.value().abs() / self.loss_change().abs()
     }
 
     /// Returns Σ A by layer (`[L]`), and of all layers, in nats.
@@ -136,9 +143,13 @@ impl Story<'_> {
             let cursor = (view == FindingView::Overview).then_some(lint.step);
             let mut evidence = Evidence::at(view, cursor);
             evidence.layer = lint.layer;
-            let text = match lint.layer {
-                Some(_) => lint.text.clone(),
-                None => capitalised(&lint.text),
+            let is_named = lint
+                .layer
+                .is_some_and(|it| lint.text.starts_with(self.name(it)));
+            let text = if is_named {
+                lint.text.clone()
+            } else {
+                capitalised(&lint.text)
             };
             finding(FindingKind::Warning, true, format!("{text}."), evidence)
         })
@@ -163,7 +174,7 @@ impl Story<'_> {
     }
 
     fn trust(&self) -> Option<Finding> {
-        let missed = self.observer.residual.value().abs() / self.loss_change().abs();
+        let missed = self.missed();
         let errors: f64 = self.layers().iter().map(|it| it.error.value()).sum();
         let known = self.layers().iter().map(|it| it.lca.value().abs());
         let error = errors / known.sum::<f64>();
@@ -181,10 +192,12 @@ impl Story<'_> {
             _ => "none",
         };
         let mut text = format!("Trust: {verdict}");
-        if missed.is_finite() {
+        if missed > 1.0 {
+            text += &format!("; the residual is {missed:.1e} times the loss change");
+        } else if missed.is_finite() {
             text += &format!("; sums miss {} of the loss change", share(missed));
         }
-        if error.is_finite() {
+        if error.is_finite() && missed <= WORTHLESS {
             text += &format!(", layers are known to {} or better", share(error));
         }
         if let Some(lint) = residual {
@@ -210,36 +223,39 @@ impl Story<'_> {
         let (sums, all) = self.sums();
         let mut layers: Vec<usize> = (0..sums.len()).filter(|&l| sums[l] < 0.0).collect();
         layers.sort_by(|a, b| sums[*a].total_cmp(&sums[*b]));
-        let text = if all < 0.0 {
+        let (first, newest) = (self.observer.curve.first, self.observer.curve.newest);
+        let learned = newest < first;
+        let text = if learned {
             let most = *layers.first()?;
-            let others = &layers[1..];
-            let of = |layer: usize| share(sums[layer] / all);
+            let helped = crate::analysis::sum::sum(layers.iter().map(|&layer| sums[layer]));
+            let of = |layer: usize| share(sums[layer] / helped);
+            let whole = if layers.len() == sums.len() {
+                format!("of {} nats", nats(all))
+            } else {
+                format!("nats; the loss changed by {}", nats(newest - first))
+            };
             let mut text = format!(
-                "{} did {} of the learning ({} of {} nats)",
+                "{} did {} of the learning ({} {whole})",
                 self.name(most),
                 of(most),
                 nats(sums[most]),
-                nats(all)
             );
-            if !others.is_empty() {
-                text += &format!(", {}", self.listed(others, of));
+            if layers.len() > 1 {
+                text += &format!(", {}", self.listed(&layers[1..], of));
             }
             text
         } else {
-            let steps = self.observer.steps;
-            format!(
-                "Nothing was learned: the loss changed by {} nats in {steps} steps",
-                nats(all)
-            )
+            let (before, after) = (loss(first), loss(newest));
+            format!("Nothing was learned: the loss went from {before} to {after} nats")
         };
         let view = FindingView::Overview;
         let evidence = match layers.first() {
-            Some(&layer) if all < 0.0 => Evidence::of_layer(view, layer, None),
+            Some(&layer) if learned => Evidence::of_layer(view, layer, None),
             _ => Evidence::at(view, None),
         };
         Some(finding(
             FindingKind::Learning,
-            all >= 0.0,
+            !learned,
             format!("{text}."),
             evidence,
         ))
@@ -277,7 +293,7 @@ impl Story<'_> {
                 stories.max_by(|(i, a), (j, b)| hurt(a).total_cmp(&hurt(b)).then(j.cmp(i)))?;
             let name = self.name(layer);
             let text = format!(
-                "No layer hurts on the whole; {name} hurt in most steps ({}), worst in {}",
+                "No layer hurts on the whole; {name} hurt most often (in {} of steps), worst in steps {}",
                 share(hurt(story)),
                 steps(layer)
             );
@@ -302,11 +318,11 @@ impl Story<'_> {
         }
         let step = curve.reached(curve.first + 0.9 * change)?;
         let text = format!(
-            "90 % of the loss change ({} of {} nats) is done by step {} of {}.",
+            "90 % of the loss change ({} of {} nats) is done by step {}; the run has {} steps.",
             nats(0.9 * change),
             nats(change),
             count(step),
-            count(self.last_step())
+            count(self.observer.steps)
         );
         let evidence = Evidence::at(FindingView::Decomposition, Some(step));
         Some(finding(FindingKind::DoneBy, false, text, evidence))
@@ -402,11 +418,12 @@ impl Story<'_> {
         } = found.first()?;
         let last = steps.end.saturating_sub(1);
         let mut text = format!(
-            "{} oscillates: its LCA has a period of {:.1} steps in steps {}-{} (p = {p:.0e})",
+            "{} oscillates: its LCA has a period of {:.1} steps in steps {}-{} ({})",
             self.name(*layer),
             period.steps,
             count(steps.start),
-            count(last)
+            count(last),
+            chance(*p)
         );
         if found.len() > 1 {
             let others: Vec<usize> = found[1..].iter().map(|it| it.layer).collect();
@@ -476,9 +493,12 @@ impl Story<'_> {
         let (_, all) = self.sums();
         let change = share(peaks.lca / all);
         let text = format!(
-            "Layers learn together: {} of {} moments of learning are shared ({:.0} by chance, p = {:.1e}) and carry \
+            "Layers learn together: {} of {} moments of learning are shared ({:.0} by chance, {}) and carry \
              {change} of the learning.",
-            peaks.shared, peaks.all, peaks.by_chance, peaks.p
+            peaks.shared,
+            peaks.all,
+            peaks.by_chance,
+            chance(peaks.p)
         );
         let is_clear = peaks.p < 0.01 && all < 0.0;
         let evidence = Evidence::at(FindingView::Synchronisation, Some(peaks.deepest));
@@ -556,6 +576,15 @@ fn share(share: f64) -> String {
         _ => return "less than 0.001 %".to_owned(),
     };
     text.replace('%', " %").replace('×', " x")
+}
+
+/// Formats a probability: `p = 0.004`, `p < 0.001`.
+fn chance(p: f64) -> String {
+    if p < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p:.3}")
+    }
 }
 
 /// Formats a count: `12,345`.
