@@ -1,4 +1,4 @@
-//! What happened in the run: its findings, and the way from each to the screen that shows it.
+//! The findings of the run, and the way from each to the screen that shows it.
 
 use super::screen::{Depth, Screen};
 use super::state::App;

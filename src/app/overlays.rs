@@ -14,7 +14,7 @@ pub enum Overlay {
     Help,
     /// Events, lints and bookmarks.
     Events,
-    /// What happened in the run, in sentences.
+    /// The findings: sentences about what happened in the run.
     Findings,
     /// The commands that can be typed after `:`.
     Commands,
@@ -95,6 +95,13 @@ impl Overlays {
         self.open = Some(overlay);
         (self.event_row, self.finding_row) = (0, 0);
         self.help_scroll = Scroll::default();
+    }
+
+    /// Closes the findings: any action but those in their list is about the screen below.
+    pub(super) fn close_findings(&mut self) {
+        if self.open == Some(Overlay::Findings) {
+            self.open = None;
+        }
     }
 
     /// Closes the question whether the training should stop.

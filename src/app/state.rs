@@ -79,6 +79,9 @@ impl App {
     pub fn act(&mut self, action: Action) {
         let end = self.model.timeline.end();
         self.overlays.say("");
+        if !matches!(action, Action::Select(_) | Action::Enter | Action::Quit) {
+            self.overlays.close_findings();
+        }
         if !self.offers(action) {
             return;
         }
@@ -104,10 +107,7 @@ impl App {
             Action::Slower => overlays.say(self.playback.change_speed(false)),
             Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
-            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => {
-                overlays.open = None;
-                nav.turn(action);
-            }
+            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => nav.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
             Action::Enter if overlays.open == Some(Overlay::Events) => self.enter_event(),

@@ -1,4 +1,4 @@
-//! What happened in the run so far, in sentences.
+//! The findings: sentences about what happened in the run so far.
 //!
 //! All but two facts are observed step by step ([`StepWatch`]). Synchronised moments are compared with chance as on
 //! their screen, and dead units are those whose LCA is exactly 0 in each of the latest steps.
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// Latest steps in which a dead unit has no LCA.
 const LATEST: u64 = 32;
 
-/// What happened in the steps `0 .. steps`.
+/// The findings of the steps `0 .. steps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunFindings {
     pub steps: u64,

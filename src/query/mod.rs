@@ -89,7 +89,7 @@ pub enum Topic {
     Synchronisation { class: Option<u32> },
     /// Events and lints of the run so far: [`Answer::Happened`].
     Events,
-    /// What happened in the run so far, in sentences: [`Answer::Findings`].
+    /// Sentences about what happened in the run so far: [`Answer::Findings`].
     Findings,
     /// The cost of the run so far, and its file: [`Answer::Run`].
     Run,

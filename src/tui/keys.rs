@@ -499,20 +499,11 @@ fn events(keys: &KeyMap, key: KeyEvent) -> Action {
     }
 }
 
-/// The action of a key over the findings: keys that lead elsewhere work too, all others close them.
+/// The action of a key over the findings: Esc and keys without an action close them, others act on the screen below.
 fn findings(keys: &KeyMap, key: KeyEvent) -> Action {
     match keys.lookup(key) {
-        Some(
-            action @ (Action::Select(_)
-            | Action::Enter
-            | Action::Screen(_)
-            | Action::NextScreen
-            | Action::PreviousScreen
-            | Action::Events
-            | Action::Help
-            | Action::Quit),
-        ) => action,
-        _ => Action::Dismiss,
+        Some(Action::Back | Action::Findings) | None => Action::Dismiss,
+        Some(action) => action,
     }
 }
 

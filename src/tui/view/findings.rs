@@ -1,8 +1,8 @@
-//! What happened: the run in sentences, over the whole screen.
+//! The findings: the run in sentences, over the whole screen.
 //!
 //! ```text
 //!  What happened                                        steps 0-199
-//!  Each step's change of the loss is divided among the layers: …
+//!  Loss Change Allocation (LCA) divides each step's change of the loss …
 //!
 //!    Trust: good; sums miss 0.017 % of the loss change, …
 //!  ! On the whole, fc3 +0.901 nats hurt; most in steps 6 (+0.723), …
@@ -35,8 +35,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let rows = [Length(1), Length(2), Length(1), Fill(1), Length(1)];
     let [title, head, _, list, foot] = Layout::vertical(rows).areas(inside);
     titled(title, app, frame);
-    let text = "Loss Change Allocation (LCA) divides each step's change of the loss among the layers. Below 0 it helps, \
-                above 0 it hurts; a run's LCA adds up to its loss change.";
+    let text = "Loss Change Allocation (LCA) divides each step's change of the loss among the layers: below 0 helps, \
+                above 0 hurts.";
     for (row, line) in head.rows().zip(wrapped(text, head.width.into())) {
         frame.render(Span::styled(line, theme.dim), row);
     }
@@ -125,7 +125,6 @@ fn block(finding: &Finding, selected: bool, room: usize, theme: &Theme) -> Vec<L
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::app::Action;
     use crate::tui::view::testing::{Run, RunShape, app, plain, text, theme};
 

@@ -53,6 +53,11 @@ impl LossCurve {
         }
     }
 
+    /// Returns true if steps are known only to within a block of several.
+    pub fn is_coarse(&self) -> bool {
+        self.width > 1
+    }
+
     /// Returns the first step after which the loss is at most `level`. In runs of more than [`MOST`] steps it may come
     /// up to 2 / [`MOST`] of the run too late.
     pub fn reached(&self, level: f64) -> Option<u64> {

@@ -58,7 +58,7 @@ pub enum FindingView {
     Run,
 }
 
-/// Where a finding can be seen.
+/// The screen, layer, class and steps that show a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     pub view: FindingView,
@@ -88,7 +88,7 @@ impl Evidence {
     }
 }
 
-/// Something that happened in a run.
+/// A sentence about a run, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     pub kind: FindingKind,

@@ -318,9 +318,10 @@ impl Story<'_> {
         }
         let step = curve.reached(curve.first + 0.9 * change)?;
         let text = format!(
-            "90 % of the loss change ({} of {} nats) is done by step {}; the run has {} steps.",
+            "90 % of the loss change ({} of {} nats) is done by {}step {}; the run has {} steps.",
             nats(0.9 * change),
             nats(change),
+            if curve.is_coarse() { "about " } else { "" },
             count(step),
             count(self.observer.steps)
         );
@@ -343,7 +344,7 @@ impl Story<'_> {
         let all: f64 = self.layers().iter().map(|it| it.spikes.value()).sum();
         let by = |layer: &usize| self.layers()[*layer].spikes.value();
         let most = (0..self.layers().len()).max_by(|a, b| by(a).total_cmp(&by(b)));
-        let layer = most.filter(|_| all > 0.0);
+        let layer = most.filter(|_| all > 0.0 && self.missed() <= WORTHLESS);
         if let Some(layer) = layer {
             let whose = if spikes.count == 1 {
                 "the rise"
@@ -541,7 +542,7 @@ impl Story<'_> {
             })
         };
         let text = format!(
-            "Dead units, whose LCA is 0 in the latest steps: {}.",
+            "Dead units, whose LCA was 0 in each of the last steps: {}.",
             self.listed(&layers, of)
         );
         let evidence = Evidence::of_layer(FindingView::Layer, layer, None);
@@ -614,5 +615,261 @@ fn capitalised(text: &str) -> String {
     match text.get(..1) {
         Some(first) if is_word => first.to_uppercase() + &text[1..],
         _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::findings::ObservedStep;
+    use crate::analysis::lints::evaluations::EvaluationLosses;
+    use proptest::prelude::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// A run with these A of two layers in each step, and a residual of 1e-4 of each step's change.
+    fn observed(start: f64, lca: &[[f64; 2]], change: impl Fn(&mut ObservedStep)) -> Observer {
+        let mut observer = Observer::new(2);
+        observer.start(&[2.0, 4.0]);
+        let mut loss = start;
+        for (step, lca) in (0..).zip(lca) {
+            let before = loss;
+            loss += (lca[0] + lca[1]) * 1.0001;
+            let classes = [loss / start * 2.0, 4.0];
+            let mut row = ObservedStep {
+                step,
+                loss_before: before,
+                loss_after: loss,
+                held_out_loss: f64::NAN,
+                residual: loss - before - lca[0] - lca[1],
+                lca,
+                error: &[1e-4, 1e-4],
+                held_out: &[],
+                class_losses: &classes,
+                is_spike: false,
+            };
+            change(&mut row);
+            observer.push(&row);
+            // Pushed twice.
+            observer.push(&row);
+        }
+        observer
+    }
+
+    fn told(observer: &Observer, context: &Context) -> Vec<(FindingKind, String)> {
+        let found = findings(observer, context).into_iter();
+        found.map(|it| (it.kind, it.text)).collect()
+    }
+
+    #[test]
+    fn a_planted_run_is_told_with_its_numbers() {
+        // a: -0.2 in 10 steps, then nothing. b: +0.1 in steps 3 and 5, +0.3 in step 4, the spike.
+        let lca: Vec<[f64; 2]> = (0..20)
+            .map(|t| {
+                let b = [0.1, 0.3, 0.1];
+                let a = if t < 10 { -0.2 } else { 0.0 };
+                [a, if (3..6).contains(&t) { b[t - 3] } else { 0.0 }]
+            })
+            .collect();
+        let observer = observed(2.0, &lca, |row| row.is_spike = row.step == 4);
+        let (layers, classes) = (names(&["a", "b"]), names(&["cat", "7"]));
+        let context = Context {
+            layers: &layers,
+            classes: &classes,
+            peaks: Some(Peaks {
+                shared: 12,
+                all: 40,
+                by_chance: 4.4,
+                p: 0.0001,
+                lca: -0.3,
+                deepest: 4,
+            }),
+            dead: &[(0, 1, 3), (1, 2, 4)],
+            ..Context::default()
+        };
+        let expected = [
+            (
+                FindingKind::Trust,
+                "Trust: good; sums miss 0.010 % of the loss change, layers are known to 0.2 % or better.",
+            ),
+            (
+                FindingKind::Learning,
+                "a did 100 % of the learning (-2.00 nats; the loss changed by -1.50).",
+            ),
+            (
+                FindingKind::Hurting,
+                "On the whole, b +0.500 nats hurt; b most in steps 4 (+0.300), 3 (+0.100), 5 (+0.100).",
+            ),
+            (
+                FindingKind::DoneBy,
+                "90 % of the loss change (-1.35 of -1.50 nats) is done by step 9; the run has 20 steps.",
+            ),
+            (
+                FindingKind::Spikes,
+                "1 loss spike, in step 4: 1.30 to 1.40 nats; b made 300 % of the rise.",
+            ),
+            (
+                FindingKind::LastClass,
+                "Class 7 is not learned yet: its loss has not halved (4.00 to 4.00 nats), that of cat had by step 7.",
+            ),
+            (
+                FindingKind::Peaks,
+                "Layers learn together: 12 of 40 moments of learning are shared (4 by chance, p < 0.001) and carry \
+                 20 % of the learning.",
+            ),
+            (
+                FindingKind::DeadUnits,
+                "Dead units, whose LCA was 0 in each of the last steps: b 2 of 4 and a 1 of 3.",
+            ),
+        ];
+        let expected: Vec<_> = expected.map(|(kind, text)| (kind, text.to_owned())).into();
+        assert_eq!(told(&observer, &context), expected);
+        let spikes = &findings(&observer, &context)[4].evidence;
+        assert_eq!(
+            (spikes.cursor, spikes.layer, spikes.steps.clone()),
+            (Some(4), Some(1), Some(0..20))
+        );
+        assert_eq!(observer.worst(1), [(4, 0.3), (3, 0.1), (5, 0.1)]);
+    }
+
+    #[test]
+    fn sums_that_do_not_close_tell_nothing_of_layers() {
+        let observer = observed(1.0, &[[-0.1, 0.05]; 9], |row| row.residual = 1.0);
+        let layers = names(&["a", "b"]);
+        let context = Context {
+            layers: &layers,
+            ..Context::default()
+        };
+        let told = told(&observer, &context);
+        let kinds: Vec<FindingKind> = told.iter().map(|it| it.0).collect();
+        assert!(
+            told[0].1.starts_with("Trust: none; the residual is 2.0e1"),
+            "{told:?}"
+        );
+        for kind in [FindingKind::Learning, FindingKind::Hurting] {
+            assert!(!kinds.contains(&kind), "{told:?}");
+        }
+        let rising = observed(1.0, &[[0.1, 0.05]; 9], |_| ());
+        let text = "Nothing was learned: the loss went from 1.00 to 2.35 nats.";
+        assert_eq!(super::findings(&rising, &context)[1].text, text);
+    }
+
+    #[test]
+    fn overfitting_names_the_layers_that_help_only_training() {
+        let observer = observed(1.0, &[[-0.01, -0.02]; 30], |row| {
+            row.held_out = &[0.01, -0.001];
+            #[expect(clippy::cast_precision_loss, reason = "a few steps")]
+            let at = row.step as f64;
+            row.held_out_loss = 1.0 + 0.01 * (at - 9.0).abs();
+        });
+        let losses = |step, train, held_out| EvaluationLosses {
+            step,
+            train,
+            held_out,
+        };
+        let layers = names(&["a", "b"]);
+        let context = Context {
+            layers: &layers,
+            overfitting: Some(Overfitting {
+                least: losses(9, 0.7, 1.0),
+                latest: losses(29, 0.1, 1.2),
+            }),
+            ..Context::default()
+        };
+        let found = findings(&observer, &context);
+        let found = found.iter().find(|it| it.kind == FindingKind::Overfitting);
+        let text = "Overfitting: the held-out loss has risen since step 9 (1.00 to 1.20 nats) while the training loss \
+                    fell (0.70 to 0.10); a helps only the training loss since then.";
+        assert_eq!(found.unwrap().text, text);
+        assert_eq!(found.unwrap().evidence.steps, Some(10..30));
+    }
+
+    #[test]
+    fn an_oscillation_is_found_in_the_window_that_has_it() {
+        let mut random = 1_u64;
+        let mut noise = || {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            #[expect(clippy::cast_precision_loss, reason = "the upper bits")]
+            let unit = (random >> 33) as f64 / 2_f64.powi(31);
+            unit - 0.5
+        };
+        let lca: Vec<[f64; 2]> = (0..600)
+            .map(|t| {
+                let wave = (f64::from(t) * std::f64::consts::TAU / 6.7).sin();
+                let planted = if (256..512).contains(&t) { wave } else { 0.0 };
+                [noise() - 0.01, noise() + planted - 0.01]
+            })
+            .collect();
+        let observer = observed(50.0, &lca, |_| ());
+        let layers = names(&["a", "b"]);
+        let context = Context {
+            layers: &layers,
+            ..Context::default()
+        };
+        let found = findings(&observer, &context);
+        let found: Vec<&Finding> = (found.iter())
+            .filter(|it| it.kind == FindingKind::Oscillation)
+            .collect();
+        let text = "b oscillates: its LCA has a period of 6.7 steps in steps 256-511 (p < 0.001).";
+        assert_eq!(found[0].text, text);
+        assert_eq!(found[0].evidence.steps, Some(256..512));
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shares = [0.694, 0.0413, 0.000_17, 0.0, 1e-9, 1e5].map(share);
+        let expected = [
+            "69 %",
+            "4.1 %",
+            "0.017 %",
+            "0 %",
+            "less than 0.001 %",
+            "1.0e5 x",
+        ];
+        assert_eq!(shares, expected);
+        assert_eq!(
+            [count(8400), count(999), count(1_234_567)],
+            ["8,400", "999", "1,234,567"]
+        );
+        assert_eq!(capitalised("class 3 has"), "Class 3 has");
+        assert_eq!(capitalised("fc3 hurt"), "fc3 hurt");
+        assert_eq!(capitalised(""), "");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_input_does_not_panic(
+            rows in prop::collection::vec((any::<u16>(), prop::collection::vec(prop::num::f64::ANY, 2..7)), 0..90),
+            (classes, named) in (0_usize..4, 0_usize..4),
+        ) {
+            let mut observer = Observer::new(3);
+            observer.start(&vec![1.0; classes]);
+            for (step, numbers) in &rows {
+                observer.push(&ObservedStep {
+                    step: (*step).into(),
+                    loss_before: numbers[0],
+                    loss_after: numbers[1],
+                    held_out_loss: numbers[0],
+                    residual: numbers[1],
+                    lca: numbers,
+                    error: &numbers[1..],
+                    held_out: &numbers[2..],
+                    class_losses: numbers,
+                    is_spike: step % 3 == 0,
+                });
+            }
+            let (layers, classes) = (names(&["a", "b", "c"]), vec!["x".to_owned(); named]);
+            let context = Context {
+                layers: &layers[..named.min(3)],
+                classes: &classes,
+                peaks: Some(Peaks::default()),
+                ..Context::default()
+            };
+            prop_assert!(findings(&observer, &context).len() <= MOST);
+        }
     }
 }

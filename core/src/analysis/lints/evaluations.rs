@@ -29,7 +29,7 @@ pub struct EvaluationLosses {
 /// A rise of the held-out loss while the training loss fell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Overfitting {
-    /// Where the held-out loss was least, and the latest evaluation.
+    /// The evaluation with the least held-out loss, and the latest one.
     pub least: EvaluationLosses,
     pub latest: EvaluationLosses,
 }
