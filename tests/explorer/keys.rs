@@ -244,7 +244,8 @@ impl Explorer {
             }
             "worse-step" | "milder-step" => {
                 self.press(key);
-                self.says("conv2: 1 of 20 worst steps");
+                self.says("conv2: 1 of ");
+                self.says(" worst steps, +");
                 return true;
             }
             "events" => {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use lcascope::analysis::events::EventKind;
 use lcascope::analysis::findings::{Finding, FindingKind};
+use lcascope::analysis::period::scores;
 use lcascope::query::{Answer, BestLag, Oscillation, Query, Topic};
 
 use super::naive::{Naive, close, group, within};
@@ -343,6 +344,8 @@ impl Naive {
                 );
             }
         }
+        // The scores are SciPy's (`tests/report/analysis.rs`).
+        let values = scores(&values);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let product = |k: usize| -> f64 {
             let pairs = values.iter().zip(&values[k..]);
