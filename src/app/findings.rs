@@ -22,6 +22,15 @@ impl App {
         }
     }
 
+    /// Returns the end of the steps that the findings are about; 0 until they are known.
+    #[must_use]
+    pub fn findings_until(&self) -> u64 {
+        match self.model.queries.answer(&self.about_findings()) {
+            Some((_, Answer::Findings(known))) => known.steps,
+            _ => 0,
+        }
+    }
+
     /// `Enter` in the list: shows the selected finding's evidence.
     pub(super) fn enter_finding(&mut self) {
         let row = self.overlays.finding_row;
@@ -52,8 +61,7 @@ impl App {
             FindingView::Oscillation => Screen::Oscillation,
             FindingView::Synchronisation => Screen::Synchronisation,
             FindingView::Classes => Screen::Classes,
-            FindingView::HeldOut if self.model.header.held_out_lca => Screen::HeldOut,
-            FindingView::HeldOut => Screen::Overview,
+            FindingView::HeldOut => Screen::HeldOut,
             FindingView::Run => Screen::Run,
         };
         self.nav.focus = 0;

@@ -62,7 +62,9 @@ pub fn scores(x: &[f64]) -> Vec<f64> {
         }
         let rank = below as f64 + 0.5 * (equal.len() + 1) as f64;
         let score = -std::f64::consts::SQRT_2 * erfc_inv(2.0 * (rank - 0.375) / (count + 0.25));
-        equal.iter().for_each(|&t| scores[t] = score);
+        for &t in equal {
+            scores[t] = score;
+        }
         below += equal.len();
     }
     detrend(&mut scores);
@@ -155,7 +157,11 @@ fn spectrum(scores: &[f64]) -> Option<(Vec<f64>, usize)> {
     let transform = RealFftPlanner::<f64>::new().plan_fft_forward(padded);
     let mut spectrum = transform.make_output_vec();
     transform.process(&mut y, &mut spectrum).ok()?;
-    Some((spectrum.iter().map(|bin| bin.norm_sqr()).collect(), padded))
+    let mut power = Vec::with_capacity(spectrum.len());
+    for bin in spectrum {
+        power.push(bin.norm_sqr());
+    }
+    Some((power, padded))
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::help::wrapped;
-use super::words::{either, elided, width_of};
+use super::words::{self, either, elided, width_of};
 use crate::analysis::findings::Finding;
 use crate::app::App;
 use crate::text::harmless;
@@ -56,11 +56,9 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 /// Draws the heading, with the steps that the sentences are about.
 fn titled(area: Rect, app: &App, frame: &mut Frame) {
     let theme = frame.theme;
-    let shown = app.shown_steps().end;
-    let steps = match shown {
+    let steps = match app.findings_until() {
         0 => String::new(),
-        1 => "step 0".to_owned(),
-        shown => format!("steps 0-{}", shown - 1),
+        end => words::steps(&(0..end)),
     };
     let width = width_of(&steps);
     let [left, right] = Layout::horizontal([Fill(1), Length(width)]).areas(area);

@@ -8,6 +8,9 @@ use crate::analysis::period::{Period, SIGNIFICANT, strongest_period};
 const WINDOW: usize = 256;
 const LEAST: usize = 32;
 
+/// Fewest cycles in a window: slower waves are hard to tell from a wandering mean.
+const CYCLES: f64 = 8.0;
+
 /// A layer's oscillation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LayerOscillation {
@@ -64,8 +67,10 @@ impl Oscillations {
         if length >= LEAST {
             self.windows = self.windows.saturating_add(1);
             let steps = self.start..self.start + length as u64;
+            #[expect(clippy::cast_precision_loss, reason = "at most 256")]
+            let longest = length as f64 / CYCLES;
             for (window, best) in self.window.iter().zip(&mut self.best) {
-                let Some(period) = strongest_period(window) else {
+                let Some(period) = strongest_period(window).filter(|it| it.steps <= longest) else {
                     continue;
                 };
                 if best.as_ref().is_none_or(|(_, best)| period.p < best.p) {

@@ -1,6 +1,7 @@
 //! The findings of an observed run, as sentences.
 
 use std::cmp::Reverse;
+use std::fmt::Write;
 
 use super::oscillations::LayerOscillation;
 use super::{Evidence, Finding, FindingKind, FindingView, LayerStory, Observer};
@@ -54,7 +55,7 @@ pub fn findings(observer: &Observer, context: &Context) -> Vec<Finding> {
     }
     let story = Story { observer, context };
     let mut found: Vec<Finding> = story.broken().collect();
-    found.extend(story.trust());
+    found.push(story.trust());
     found.extend(story.warnings());
     // Sums that miss much of the loss change tell nothing of layers.
     let closes = story.missed() <= WORTHLESS;
@@ -173,7 +174,7 @@ impl Story<'_> {
         self.lints(is_wanted).take(NAMED)
     }
 
-    fn trust(&self) -> Option<Finding> {
+    fn trust(&self) -> Finding {
         let missed = self.missed();
         let errors: f64 = self.layers().iter().map(|it| it.error.value()).sum();
         let known = self.layers().iter().map(|it| it.lca.value().abs());
@@ -193,15 +194,15 @@ impl Story<'_> {
         };
         let mut text = format!("Trust: {verdict}");
         if missed > 1.0 {
-            text += &format!("; the residual is {missed:.1e} times the loss change");
+            let _ = write!(text, "; the residual is {missed:.1e} times the loss change");
         } else if missed.is_finite() {
-            text += &format!("; sums miss {} of the loss change", share(missed));
+            let _ = write!(text, "; sums miss {} of the loss change", share(missed));
         }
         if error.is_finite() && missed <= WORTHLESS {
-            text += &format!(", layers are known to {} or better", share(error));
+            let _ = write!(text, ", layers are known to {} or better", share(error));
         }
         if let Some(lint) = residual {
-            text += &format!("; {}", lint.text);
+            let _ = write!(text, "; {}", lint.text);
         }
         let is_trouble = verdict != "good";
         let cursor = residual.map(|lint| lint.step);
@@ -211,12 +212,7 @@ impl Story<'_> {
             FindingView::Run
         };
         let evidence = Evidence::at(view, cursor);
-        Some(finding(
-            FindingKind::Trust,
-            is_trouble,
-            format!("{text}."),
-            evidence,
-        ))
+        finding(FindingKind::Trust, is_trouble, format!("{text}."), evidence)
     }
 
     fn learning(&self) -> Option<Finding> {
@@ -241,7 +237,7 @@ impl Story<'_> {
                 nats(sums[most]),
             );
             if layers.len() > 1 {
-                text += &format!(", {}", self.listed(&layers[1..], of));
+                let _ = write!(text, ", {}", self.listed(&layers[1..], of));
             }
             text
         } else {
@@ -318,12 +314,12 @@ impl Story<'_> {
         }
         let step = curve.reached(curve.first + 0.9 * change)?;
         let text = format!(
-            "90 % of the loss change ({} of {} nats) is done by {}step {}; the run has {} steps.",
+            "90 % of the loss change ({} of {} nats) is done by {}step {}; the run has {}.",
             nats(0.9 * change),
             nats(change),
             if curve.is_coarse() { "about " } else { "" },
             count(step),
-            count(self.observer.steps)
+            counted(self.observer.steps, "step")
         );
         let evidence = Evidence::at(FindingView::Decomposition, Some(step));
         Some(finding(FindingKind::DoneBy, false, text, evidence))
@@ -340,7 +336,7 @@ impl Story<'_> {
                 count(step)
             ),
         };
-        text += &format!(": {} to {} nats", loss(before), loss(after));
+        let _ = write!(text, ": {} to {} nats", loss(before), loss(after));
         let all: f64 = self.layers().iter().map(|it| it.spikes.value()).sum();
         let by = |layer: &usize| self.layers()[*layer].spikes.value();
         let most = (0..self.layers().len()).max_by(|a, b| by(a).total_cmp(&by(b)));
@@ -351,7 +347,8 @@ impl Story<'_> {
             } else {
                 "the rises"
             };
-            text += &format!(
+            let _ = write!(
+                text,
                 "; {} made {} of {whose}",
                 self.name(layer),
                 share(by(&layer) / all)
@@ -390,7 +387,7 @@ impl Story<'_> {
         if let Some(first) = layers.first() {
             let helps = if layers.len() == 1 { "helps" } else { "help" };
             let names = self.listed(&layers, |_| String::new());
-            text += &format!("; {names} {helps} only the training loss since then");
+            let _ = write!(text, "; {names} {helps} only the training loss since then");
             let mut evidence = Evidence::of_layer(FindingView::HeldOut, *first, Some(least.step));
             evidence.steps = Some(least.step + 1..self.last_step() + 1);
             return Some(finding(
@@ -432,7 +429,7 @@ impl Story<'_> {
                 let its = found.iter().find(|it| it.layer == layer);
                 its.map_or(String::new(), |it| format!("{:.1}", it.period.steps))
             };
-            text += &format!("; also {}", self.listed(&others, of));
+            let _ = write!(text, "; also {}", self.listed(&others, of));
         }
         let mut evidence = Evidence::of_layer(FindingView::Oscillation, *layer, Some(last));
         evidence.steps = Some(steps.clone());
@@ -586,6 +583,12 @@ fn chance(p: f64) -> String {
     } else {
         format!("p = {p:.3}")
     }
+}
+
+/// Formats a count with its noun: `1 step`, `200 steps`.
+fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", count(number))
 }
 
 /// Formats a count: `12,345`.
