@@ -1,4 +1,7 @@
 //! The most significant oscillation of each layer in windows of consecutive steps.
+//!
+//! Of the first 64 windows each is searched, of the next 64 every other one, of the next 128 every fourth one, and so
+//! on: the cost of a step falls as the run goes on, and a run of a million steps searches 256 windows.
 
 use std::ops::Range;
 
@@ -27,7 +30,9 @@ pub(super) struct Oscillations {
     start: u64,
     /// `[L]`: A in the current window.
     window: Vec<Vec<f64>>,
-    windows: u32,
+    /// All windows so far, and those searched.
+    windows: u64,
+    searched: u32,
     /// `[L]`: the most significant period of the earlier windows.
     best: Vec<Option<(Range<u64>, Period)>>,
 }
@@ -38,6 +43,7 @@ impl Oscillations {
             start: 0,
             window: vec![Vec::new(); layers],
             windows: 0,
+            searched: 0,
             best: vec![None; layers],
         }
     }
@@ -62,23 +68,30 @@ impl Oscillations {
     }
 
     /// Ends the current window.
+    #[expect(clippy::cast_precision_loss, reason = "at most 256")]
     fn close(&mut self) {
         let length = self.length();
         if length >= LEAST {
-            self.windows = self.windows.saturating_add(1);
-            let steps = self.start..self.start + length as u64;
-            #[expect(clippy::cast_precision_loss, reason = "at most 256")]
-            let longest = length as f64 / CYCLES;
-            for (window, best) in self.window.iter().zip(&mut self.best) {
-                let Some(period) = strongest_period(window).filter(|it| it.steps <= longest) else {
-                    continue;
-                };
-                if best.as_ref().is_none_or(|(_, best)| period.p < best.p) {
-                    *best = Some((steps.clone(), period));
-                }
+            if is_searched(self.windows) {
+                self.searched = self.searched.saturating_add(1);
+                self.search(length as f64 / CYCLES);
             }
+            self.windows += 1;
         }
         self.window.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Searches the current window for periods of at most `longest` steps.
+    fn search(&mut self, longest: f64) {
+        let steps = self.start..self.start + self.length() as u64;
+        for (window, best) in self.window.iter().zip(&mut self.best) {
+            let Some(period) = strongest_period(window).filter(|it| it.steps <= longest) else {
+                continue;
+            };
+            if best.as_ref().is_none_or(|(_, best)| period.p < best.p) {
+                *best = Some((steps.clone(), period));
+            }
+        }
     }
 
     /// Returns the significant oscillations, the most significant first.
@@ -86,7 +99,7 @@ impl Oscillations {
     pub fn significant(&self) -> Vec<LayerOscillation> {
         let mut all = self.clone();
         all.close();
-        let searched = f64::from(all.windows) * all.best.len() as f64;
+        let searched = f64::from(all.searched) * all.best.len() as f64;
         let mut found: Vec<LayerOscillation> = (all.best.into_iter().enumerate())
             .filter_map(|(layer, best)| {
                 let (steps, period) = best?;
@@ -102,5 +115,48 @@ impl Oscillations {
             .collect();
         found.sort_by(|a, b| a.p.total_cmp(&b.p));
         found
+    }
+}
+
+/// Returns true if a window is searched, by its number.
+fn is_searched(window: u64) -> bool {
+    let doublings = window.max(1).ilog2().saturating_sub(5);
+    window.is_multiple_of(1 << doublings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_searched_ever_more_sparsely() {
+        let count = |windows| (0..windows).filter(|&window| is_searched(window)).count();
+        assert_eq!(
+            [count(64), count(128), count(256), count(4096)],
+            [64, 96, 128, 256]
+        );
+    }
+
+    #[test]
+    fn only_the_window_that_oscillates_is_found() {
+        let mut oscillations = Oscillations::new(1);
+        for step in 0..1100_u32 {
+            // The fractional parts of multiples of squares: noise.
+            let noise = (f64::from(step) * f64::from(step) * 0.618_034).fract() - 0.5;
+            let wave = (f64::from(step) * std::f64::consts::TAU / 9.3).sin();
+            let planted = if (512..768).contains(&step) {
+                wave
+            } else {
+                0.0
+            };
+            oscillations.push(step.into(), &[noise + planted]);
+        }
+        let found = oscillations.significant();
+        assert_eq!((found.len(), &found[0].steps), (1, &(512..768)));
+        assert!((found[0].period.steps - 9.3).abs() < 0.1, "{found:?}");
+        assert!(
+            (found[0].p / found[0].period.p - 5.0).abs() < 1e-9,
+            "five windows"
+        );
     }
 }
