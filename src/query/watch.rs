@@ -138,18 +138,7 @@ impl StepWatch {
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
         let lca = tables.lca.reals(rows.clone())?;
-        let optional = |table: &Option<StepDataset>| match table {
-            Some(table) => table.reals(rows.clone()),
-            None => Ok(Vec::new()),
-        };
-        let update = optional(&tables.update)?;
-        let gradient = optional(&tables.gradient)?;
-        let held_out = optional(&tables.held_out)?;
-        let error = optional(&tables.error)?;
-        let class_losses = match &tables.classes {
-            Some(table) => table.reals(rows.start + 1..rows.end + 1)?,
-            None => Vec::new(),
-        };
+        let read = Optional::read(tables, &rows)?;
         let classes = tables.classes.as_ref().map_or(0, StepDataset::row_len);
         let mut frozen = Vec::with_capacity(layers);
         for (t, step) in rows.enumerate() {
@@ -185,9 +174,9 @@ impl StepWatch {
                 held_out_loss: test.get(t).copied().unwrap_or(f64::NAN),
                 residual,
                 lca: a,
-                error: &error[of(&error)],
-                held_out: &held_out[of(&held_out)],
-                class_losses: class_losses.get(of_classes).unwrap_or_default(),
+                error: &read.error[of(&read.error)],
+                held_out: &read.held_out[of(&read.held_out)],
+                class_losses: read.class_losses.get(of_classes).unwrap_or_default(),
                 is_spike: self.detector.count(EventKind::LossSpike) > spikes,
             });
             self.linter.push(&LintStep {
@@ -196,9 +185,9 @@ impl StepWatch {
                 residual,
                 segments,
                 lca: a,
-                held_out: &held_out[of(&held_out)],
-                update_norm: &update[of(&update)],
-                gradient_norm: &gradient[of(&gradient)],
+                held_out: &read.held_out[of(&read.held_out)],
+                update_norm: &read.update[of(&read.update)],
+                gradient_norm: &read.gradient[of(&read.gradient)],
                 frozen: &frozen,
             });
             // NaN where the held-out loss was not evaluated.
@@ -335,6 +324,32 @@ impl<'a> StepDatasets<'a> {
         ];
         let missing = there.into_iter().filter(|(there, _)| !there);
         missing.map(|(_, name)| name).collect()
+    }
+}
+
+/// The rows of the optional datasets; empty if the file lacks them.
+struct Optional {
+    update: Vec<f64>,
+    gradient: Vec<f64>,
+    held_out: Vec<f64>,
+    error: Vec<f64>,
+    class_losses: Vec<f64>,
+}
+
+impl Optional {
+    fn read(tables: &StepDatasets, rows: &std::ops::Range<u64>) -> Result<Self, StoreError> {
+        let read = |table: &Option<StepDataset>, rows| match table {
+            Some(table) => table.reals(rows),
+            None => Ok(Vec::new()),
+        };
+        Ok(Self {
+            update: read(&tables.update, rows.clone())?,
+            gradient: read(&tables.gradient, rows.clone())?,
+            held_out: read(&tables.held_out, rows.clone())?,
+            error: read(&tables.error, rows.clone())?,
+            // After each step.
+            class_losses: read(&tables.classes, rows.start + 1..rows.end + 1)?,
+        })
     }
 }
 
