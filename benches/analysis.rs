@@ -9,7 +9,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use lcascope::analysis::concentration::concentration;
 use lcascope::analysis::moments::{KEEP, Moments};
 use lcascope::analysis::nulls::{Draws, NullModel, null};
-use lcascope::analysis::oscillation::{autocorrelation, dominant_period};
+use lcascope::analysis::oscillation::autocorrelation;
+use lcascope::analysis::period::dominant_period;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

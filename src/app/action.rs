@@ -50,6 +50,11 @@ pub enum Action {
     Bookmark,
     /// List events, lints and bookmarks.
     Events,
+    /// Show what happened in the run, in sentences.
+    Findings,
+    /// Go to the selected layer's next worse or next milder step.
+    Worse,
+    Milder,
     /// Restrict to the next or the previous class; all classes together come between the last and the first.
     NextClass,
     PreviousClass,

@@ -22,6 +22,7 @@ mod compare;
 mod effect;
 mod entries;
 mod events;
+mod findings;
 mod log;
 mod navigation;
 mod overlays;

@@ -14,6 +14,8 @@ pub enum Overlay {
     Help,
     /// Events, lints and bookmarks.
     Events,
+    /// The findings: sentences about what happened in the run.
+    Findings,
     /// The commands that can be typed after `:`.
     Commands,
     /// Quit during a training: stop it or leave it running?
@@ -66,6 +68,8 @@ pub struct Overlays {
     pub prompt: Option<Prompt>,
     /// The selected row in the list of events.
     pub event_row: usize,
+    /// The selected row in the list of findings.
+    pub finding_row: usize,
     /// The scroll position of the help, from the top.
     pub help_scroll: Scroll,
     /// A message in the last line, until the next key.
@@ -87,10 +91,17 @@ impl Overlays {
     }
 
     /// Opens an overlay, at its top.
-    pub(super) fn show(&mut self, overlay: Overlay) {
+    pub fn show(&mut self, overlay: Overlay) {
         self.open = Some(overlay);
-        self.event_row = 0;
+        (self.event_row, self.finding_row) = (0, 0);
         self.help_scroll = Scroll::default();
+    }
+
+    /// Closes the findings: any action but those in their list is about the screen below.
+    pub(super) fn close_findings(&mut self) {
+        if self.open == Some(Overlay::Findings) {
+            self.open = None;
+        }
     }
 
     /// Closes the question whether the training should stop.

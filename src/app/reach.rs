@@ -36,7 +36,9 @@ impl App {
             Action::Sort => {
                 here == Here::Unit || self.model.lists_layers(here) || here == Here::Layer
             }
-            Action::Filter => self.model.lists_layers(here) || here == Here::Layer,
+            Action::Filter | Action::Worse | Action::Milder => {
+                self.model.lists_layers(here) || here == Here::Layer
+            }
             Action::NextTraced => here != Here::Comparison,
             _ => true,
         }

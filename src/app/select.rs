@@ -91,6 +91,14 @@ impl App {
                 .min(last);
             return;
         }
+        if self.overlays.open == Some(Overlay::Findings) {
+            let last = self
+                .findings()
+                .map_or(0, |known| known.len().saturating_sub(1));
+            let row = &mut self.overlays.finding_row;
+            *row = (*row).min(last).saturating_add_signed(rows).min(last);
+            return;
+        }
         if self.overlays.open.is_some() {
             return self.overlays.help_scroll.scroll(rows);
         }

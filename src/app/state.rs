@@ -79,6 +79,9 @@ impl App {
     pub fn act(&mut self, action: Action) {
         let end = self.model.timeline.end();
         self.overlays.say("");
+        if !matches!(action, Action::Select(_) | Action::Enter | Action::Quit) {
+            self.overlays.close_findings();
+        }
         if !self.offers(action) {
             return;
         }
@@ -108,6 +111,7 @@ impl App {
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
             Action::Enter if overlays.open == Some(Overlay::Events) => self.enter_event(),
+            Action::Enter if overlays.open == Some(Overlay::Findings) => self.enter_finding(),
             Action::Enter => nav.enter(&self.model.header.layout),
             Action::Back if nav.comparing => nav.comparing = false,
             Action::Back => nav.depth = nav.depth.up(),
@@ -122,6 +126,9 @@ impl App {
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
             Action::Events => overlays.show(Overlay::Events),
+            Action::Findings => overlays.show(Overlay::Findings),
+            Action::Worse => self.visit_worst(-1),
+            Action::Milder => self.visit_worst(1),
             Action::NextClass => self.turn_class(true),
             Action::PreviousClass => self.turn_class(false),
             Action::Command => overlays.ask_for(PromptKind::Command, String::new()),

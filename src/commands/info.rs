@@ -11,7 +11,7 @@ use crate::analysis::numbers;
 use crate::app::RunModel;
 use crate::config::RECORDING;
 use crate::feed::{FeedEvent, Origin};
-use crate::query::data_lints;
+use crate::query::{Analyst, Answer, Query, Topic, data_lints};
 use crate::record::{RunHeader, Status};
 use crate::store::{RunReader, RunState};
 use crate::supervise::{Failure, print, summary};
@@ -28,9 +28,7 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
     let mut model = RunModel::new(reader.header().clone().into(), Origin::Replay);
-    let mut first_loss = None;
     if let Some(losses) = reader.start()? {
-        first_loss = Some(losses.train);
         model.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
@@ -41,13 +39,32 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     }
     let mut out = String::new();
     describe(&mut out, path, &reader, &state, &model);
-    for lint in data_lints(reader.header(), first_loss) {
-        let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
-    }
     if state.committed > 0 {
         summary::layers(&mut out, &model);
     }
+    what_happened(&mut out, &reader, state.committed)?;
     print(out.as_bytes())
+}
+
+/// Writes what happened, in sentences; before the first step, warnings about the data.
+fn what_happened(out: &mut String, reader: &RunReader, steps: u64) -> Result<(), Failure> {
+    let query = Query::about(Topic::Findings, 0..steps, 1);
+    let answer = Analyst::new().answer(reader, &query, &|| false)?;
+    let Answer::Findings(known) = answer else {
+        return Ok(());
+    };
+    if known.findings.is_empty() {
+        for lint in data_lints(reader.header(), None) {
+            let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
+        }
+        return Ok(());
+    }
+    let _ = writeln!(out, "\nwhat happened");
+    for finding in known.findings {
+        let sign = if finding.is_trouble { '!' } else { '-' };
+        let _ = writeln!(out, "{sign} {}", harmless(&finding.text));
+    }
+    Ok(())
 }
 
 fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, model: &RunModel) {

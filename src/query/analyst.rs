@@ -9,7 +9,9 @@ use super::input::{Cancelled, QueryInput, no_such_index};
 use super::snapshot::{self, CachedSnapshot};
 use super::synchronisation::{self, SynchronisationCache};
 use super::watch::{self, StepWatch};
-use super::{Answer, Query, StepScope, Topic, binned, history, oscillation, run_facts, unit};
+use super::{
+    Answer, Query, StepScope, Topic, binned, findings, history, oscillation, run_facts, unit,
+};
 use crate::store::{RunReader, StoreError};
 
 /// The most rows read for finer steps. A file without a pyramid has single steps only; for a window wider than this,
@@ -19,7 +21,7 @@ const MOST_ROWS: u64 = 65_536;
 /// Answers queries about one run.
 #[derive(Default)]
 pub struct Analyst {
-    /// Events, lints, moments and quality of all steps so far.
+    /// Events, lints, findings, moments and quality of all steps so far.
     watch: Option<StepWatch>,
     moments: SynchronisationCache,
     /// Recent counts. A run that continues, or a cursor that moves forward, reads only the new steps.
@@ -86,6 +88,7 @@ impl Analyst {
                 synchronisation::answer(&input, *class, watch, &mut self.moments)
             }
             Topic::Events => watch::happened(&input, watch),
+            Topic::Findings => findings::answer(&input, watch, &mut self.moments.all),
             Topic::Run => run_facts::answer(&input, watch),
             Topic::ClassLayers => binned::class_layers(&input),
             Topic::ClassLoss { class } => binned::class_loss(&input, *class),

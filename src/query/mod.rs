@@ -9,6 +9,7 @@
 
 mod analyst;
 mod binned;
+mod findings;
 mod held_out;
 mod histogram;
 mod history;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use analyst::Analyst;
 pub use binned::{Binned, GroupTotals, no_lca_by_class};
+pub use findings::RunFindings;
 pub use held_out::{HeldOutSums, SignConflicts};
 pub use histogram::AllocationHistogram;
 pub use history::ParameterHistory;
@@ -87,6 +89,8 @@ pub enum Topic {
     Synchronisation { class: Option<u32> },
     /// Events and lints of the run so far: [`Answer::Happened`].
     Events,
+    /// Sentences about what happened in the run so far: [`Answer::Findings`].
+    Findings,
     /// The cost of the run so far, and its file: [`Answer::Run`].
     Run,
 }
@@ -97,7 +101,7 @@ impl Topic {
     pub fn resumes(&self) -> bool {
         matches!(
             self,
-            Self::Synchronisation { .. } | Self::Events | Self::Run
+            Self::Synchronisation { .. } | Self::Events | Self::Findings | Self::Run
         )
     }
 }
@@ -162,6 +166,7 @@ pub enum Answer {
     Oscillation(Box<Oscillation>),
     Synchronisation(Synchronisation),
     Happened(RunEvents),
+    Findings(RunFindings),
     Run(Box<RunFacts>),
     HeldOut(HeldOutSums),
     Snapshot(Snapshot),
@@ -188,6 +193,7 @@ impl Answer {
             Self::Oscillation(known) => known.edges.last().copied().unwrap_or(0),
             Self::Synchronisation(known) => known.steps,
             Self::Happened(known) => known.steps,
+            Self::Findings(known) => known.steps,
             Self::Run(known) => known.committed,
             Self::HeldOut(known) => known.steps.end,
             Self::Snapshot(known) => known.until,

@@ -3,7 +3,7 @@
 //! ```text
 //! curves       least and most of the steps in each column: A, ‖Δ‖, ‖g‖, cos(Δ, −g)
 //! every        parameters × steps / count of sign changes (update, gradient) or turns (gradient, A)
-//! r_k          autocorrelation of the layer's A, and its dominant period
+//! r_k          autocorrelation of the normal scores of the layer's A without their trend; period, if significant
 //! norms        c_k = corr(‖g‖_t, ‖Δ‖_{t+k})                 how large they are
 //! traced       c_k = mean over the layer's traced parameters i of corr(−g_{i,t}, Δ_{i,t+k})
 //! others       c_k = corr(A of the other layer at t, A of this one at t + k)
@@ -25,7 +25,8 @@ use super::input::{QueryInput, no_such_index};
 use super::settings::RunSettings;
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
-use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
+use crate::analysis::oscillation::{autocorrelation, crosses, is_turn};
+use crate::analysis::period::{dominant_period, scores};
 use crate::store::{StepDataset, StoreError};
 
 /// The most steps over which correlations are computed.
@@ -290,7 +291,7 @@ fn lags(read: &LayerSteps, lca: &StepDataset, known: &mut Oscillation) -> Result
     let own = columns(lca, &tail, read.column())?
         .pop()
         .unwrap_or_default();
-    known.autocorrelation = autocorrelation(&own, MOST_LAGS.min(own.len() / 2));
+    known.autocorrelation = autocorrelation(&scores(&own), MOST_LAGS.min(own.len() / 2));
     known.period = dominant_period(&own).map(|period| (period.steps, period.strength));
     for first in (0..read.layers).step_by(MOST_COLUMNS) {
         let some = first..read.layers.min(first + MOST_COLUMNS);
@@ -431,7 +432,7 @@ mod tests {
         );
         assert_eq!(found.param_steps, 1400);
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
-        let expected = autocorrelation(&own, 35);
+        let expected = autocorrelation(&scores(&own), 35);
         assert_eq!(found.autocorrelation.len(), 36);
         assert!(
             found

@@ -136,7 +136,7 @@ impl ClassMoments {
 /// The cached state of this topic.
 #[derive(Default)]
 pub(super) struct SynchronisationCache {
-    all: NullCache,
+    pub all: NullCache,
     classes: Option<ClassMoments>,
     /// For the class asked about last.
     class: Option<(u32, NullCache)>,
@@ -153,7 +153,8 @@ pub(super) fn answer(
         if watch.catch_up(input)? == ReadOutcome::Cancelled {
             return Ok(Answer::Cancelled);
         }
-        return Ok(counted(watch.moments(), watch.steps(), &mut kept.all));
+        let known = counted(watch.moments(), watch.steps(), &mut kept.all);
+        return Ok(Answer::Synchronisation(known));
     };
     let header = input.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
@@ -186,7 +187,10 @@ pub(super) fn answer(
         kept.class = Some((class, NullCache::default()));
     }
     match (&mut kept.class, within.classes.get(class as usize)) {
-        (Some((_, nulls)), Some(moments)) => Ok(counted(moments, within.next, nulls)),
+        (Some((_, nulls)), Some(moments)) => {
+            let known = counted(moments, within.next, nulls);
+            Ok(Answer::Synchronisation(known))
+        }
         _ => Ok(no_such_index("class", class)),
     }
 }
@@ -195,12 +199,13 @@ fn is_empty(moments: &Moments) -> bool {
     moments.sets().iter().all(Vec::is_empty)
 }
 
-fn counted(moments: &Moments, steps: u64, nulls: &mut NullCache) -> Answer {
+/// Counts the shared moments and compares them with chance.
+pub(super) fn counted(moments: &Moments, steps: u64, nulls: &mut NullCache) -> Synchronisation {
     let moments = moments.sets();
     nulls.draw(&moments, steps);
     let shared = shared(&moments);
     let of = |layers: usize| u32::try_from(layers).unwrap_or(u32::MAX);
-    Answer::Synchronisation(Synchronisation {
+    Synchronisation {
         steps,
         shared: (shared.steps.iter())
             .map(|at| (at.step, of(at.layers)))
@@ -210,5 +215,5 @@ fn counted(moments: &Moments, steps: u64, nulls: &mut NullCache) -> Answer {
         jitter: nulls.jitter.clone(),
         circular: nulls.circular.clone(),
         moments,
-    })
+    }
 }

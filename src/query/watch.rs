@@ -1,4 +1,4 @@
-//! Events, lints, moments and quality of a run's steps so far, read step by step and never twice.
+//! Events, lints, findings, moments and quality of a run's steps so far, read step by step and never twice.
 //!
 //! ```text
 //! file     |0 ──────────────────────────────── committed
@@ -16,6 +16,7 @@ use super::input::QueryInput;
 use super::quality::Quality;
 use super::settings::RunSettings;
 use crate::analysis::events::{Detector, Event, EventKind, EventStep, Rules};
+use crate::analysis::findings::{ObservedStep, Observer};
 use crate::analysis::lints::data::Data;
 use crate::analysis::lints::{Lint, LintStep, LintedRun, Linter};
 use crate::analysis::moments::Moments;
@@ -32,8 +33,10 @@ pub struct RunEvents {
     pub events: Vec<Event>,
     /// The number of events of each kind.
     pub counts: Vec<(EventKind, u64)>,
-    /// Warnings about the last of these steps, the worst first.
+    /// Warnings about these steps, the worst first.
     pub lints: Vec<Lint>,
+    /// `[L]`: each layer's steps with the largest A > 0, in nats, the worst first.
+    pub worst: Vec<Vec<(u64, f64)>>,
 }
 
 const KINDS: [EventKind; 4] = [
@@ -43,12 +46,13 @@ const KINDS: [EventKind; 4] = [
     EventKind::Synchronised,
 ];
 
-/// Tracks the events, lints, moments and quality of a run as its steps are read.
+/// Tracks the events, lints, findings, moments and quality of a run as its steps are read.
 pub(super) struct StepWatch {
     next: u64,
     settings: RunSettings,
     detector: Detector,
-    linter: Linter,
+    pub linter: Linter,
+    pub observer: Observer,
     /// Missing datasets, without which some lints are unknown.
     missing: Vec<&'static str>,
     pub quality: Quality,
@@ -80,6 +84,7 @@ impl StepWatch {
             next: 0,
             detector: Detector::new(layers.len(), rules),
             linter: Linter::new(run),
+            observer: Observer::new(layers.len()),
             missing: Vec::new(),
             quality: Quality::default(),
             first_loss: None,
@@ -125,18 +130,16 @@ impl StepWatch {
         let test = tables.test.reals(rows.start + 1..rows.end + 1)?;
         if rows.start == 0 {
             self.first_loss = train.first().copied();
+            if let Some(classes) = &tables.classes {
+                self.observer.start(&classes.reals(0..1)?);
+            }
         }
         let residual = tables.residual.reals(rows.clone())?;
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
         let lca = tables.lca.reals(rows.clone())?;
-        let optional = |table: &Option<StepDataset>| match table {
-            Some(table) => table.reals(rows.clone()),
-            None => Ok(Vec::new()),
-        };
-        let update = optional(&tables.update)?;
-        let gradient = optional(&tables.gradient)?;
-        let held_out = optional(&tables.held_out)?;
+        let read = Optional::read(tables, &rows)?;
+        let classes = tables.classes.as_ref().map_or(0, StepDataset::row_len);
         let mut frozen = Vec::with_capacity(layers);
         for (t, step) in rows.enumerate() {
             let of = |values: &'_ [f64]| -> std::ops::Range<usize> {
@@ -155,6 +158,7 @@ impl StepWatch {
             let a = &lca[of(&lca)];
             frozen.clear();
             frozen.extend(self.settings.expected_still(step));
+            let spikes = self.detector.count(EventKind::LossSpike);
             self.detector.push(&EventStep {
                 step,
                 loss_before: before,
@@ -162,15 +166,28 @@ impl StepWatch {
                 residual,
                 lca: a,
             });
+            let of_classes = t * classes..(t + 1) * classes;
+            self.observer.push(&ObservedStep {
+                step,
+                loss_before: before,
+                loss_after: after,
+                held_out_loss: test.get(t).copied().unwrap_or(f64::NAN),
+                residual,
+                lca: a,
+                error: &read.error[of(&read.error)],
+                held_out: &read.held_out[of(&read.held_out)],
+                class_losses: read.class_losses.get(of_classes).unwrap_or_default(),
+                is_spike: self.detector.count(EventKind::LossSpike) > spikes,
+            });
             self.linter.push(&LintStep {
                 step,
                 loss: after,
                 residual,
                 segments,
                 lca: a,
-                held_out: &held_out[of(&held_out)],
-                update_norm: &update[of(&update)],
-                gradient_norm: &gradient[of(&gradient)],
+                held_out: &read.held_out[of(&read.held_out)],
+                update_norm: &read.update[of(&read.update)],
+                gradient_norm: &read.gradient[of(&read.gradient)],
                 frozen: &frozen,
             });
             // NaN where the held-out loss was not evaluated.
@@ -181,6 +198,14 @@ impl StepWatch {
                 .push(residual, segments, gradients, header.tolerance);
         }
         Ok(())
+    }
+
+    /// The lints of the steps read and of the data, the worst first.
+    pub fn lints(&self, header: &RunHeader) -> Vec<Lint> {
+        let mut lints = self.linter.lints();
+        lints.extend(data_lints(header, self.first_loss));
+        lints.sort_by_key(|lint| (lint.severity, lint.kind, lint.layer));
+        lints
     }
 
     /// The number of steps read.
@@ -199,9 +224,7 @@ pub(super) fn happened(input: &QueryInput, watch: &mut StepWatch) -> Result<Answ
         return Ok(Answer::Cancelled);
     }
     let count = |kind| (kind, watch.detector.count(kind));
-    let mut lints = watch.linter.lints();
-    lints.extend(data_lints(input.reader.header(), watch.first_loss));
-    lints.sort_by_key(|lint| (lint.severity, lint.kind, lint.layer));
+    let mut lints = watch.lints(input.reader.header());
     let unknown = watch.missing.iter();
     lints.extend(unknown.map(|name| Lint::not_recorded(name, watch.next.saturating_sub(1))));
     Ok(Answer::Happened(RunEvents {
@@ -209,6 +232,9 @@ pub(super) fn happened(input: &QueryInput, watch: &mut StepWatch) -> Result<Answ
         events: watch.detector.events(),
         counts: KINDS.map(count).to_vec(),
         lints,
+        worst: (0..input.reader.header().layout.layers.len())
+            .map(|layer| watch.observer.worst(layer))
+            .collect(),
     }))
 }
 
@@ -253,6 +279,9 @@ struct StepDatasets<'a> {
     update: Option<StepDataset<'a>>,
     gradient: Option<StepDataset<'a>>,
     held_out: Option<StepDataset<'a>>,
+    /// Estimated errors by layer, and the losses of the classes.
+    error: Option<StepDataset<'a>>,
+    classes: Option<StepDataset<'a>>,
 }
 
 impl<'a> StepDatasets<'a> {
@@ -282,6 +311,8 @@ impl<'a> StepDatasets<'a> {
             update: table(UPDATE_NORM)?,
             gradient: table(GRADIENT_NORM)?,
             held_out: table("lca_test/layer")?,
+            error: table("lca/layer_error")?,
+            classes: table("loss/train_class")?,
         }))
     }
 
@@ -293,6 +324,32 @@ impl<'a> StepDatasets<'a> {
         ];
         let missing = there.into_iter().filter(|(there, _)| !there);
         missing.map(|(_, name)| name).collect()
+    }
+}
+
+/// The rows of the optional datasets; empty if the file lacks them.
+struct Optional {
+    update: Vec<f64>,
+    gradient: Vec<f64>,
+    held_out: Vec<f64>,
+    error: Vec<f64>,
+    class_losses: Vec<f64>,
+}
+
+impl Optional {
+    fn read(tables: &StepDatasets, rows: &std::ops::Range<u64>) -> Result<Self, StoreError> {
+        let read = |table: &Option<StepDataset>, rows| match table {
+            Some(table) => table.reals(rows),
+            None => Ok(Vec::new()),
+        };
+        Ok(Self {
+            update: read(&tables.update, rows.clone())?,
+            gradient: read(&tables.gradient, rows.clone())?,
+            held_out: read(&tables.held_out, rows.clone())?,
+            error: read(&tables.error, rows.clone())?,
+            // After each step.
+            class_losses: read(&tables.classes, rows.start + 1..rows.end + 1)?,
+        })
     }
 }
 
@@ -312,11 +369,12 @@ mod tests {
         }
     }
 
-    const TOPICS: [Topic; 4] = [
+    const TOPICS: [Topic; 5] = [
         Topic::Events,
         Topic::Run,
         Topic::Synchronisation { class: None },
         Topic::Synchronisation { class: Some(1) },
+        Topic::Findings,
     ];
 
     fn ask(analyst: &mut Analyst, run: &RecordedRun, query: &Query) -> Answer {

@@ -174,6 +174,19 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        help: "the selected layer's worst steps: worse, milder",
+        footer: "worst steps",
+        bindings: &[
+            bind("worse-step", Action::Worse, &[char('{')]),
+            bind("milder-step", Action::Milder, &[char('}')]),
+        ],
+    },
+    Group {
+        help: "what happened in the run, in sentences",
+        footer: "what happened",
+        bindings: &[bind("what-happened", Action::Findings, &[char('w')])],
+    },
+    Group {
         help: "list events, warnings and bookmarks",
         footer: "",
         bindings: &[bind("events", Action::Events, &[char('v')])],
@@ -451,6 +464,7 @@ pub fn pressed(
     let action = match overlay {
         _ if typing => typed(key),
         Some(Overlay::Events) => Some(events(keys, key)),
+        Some(Overlay::Findings) => Some(findings(keys, key)),
         Some(Overlay::Help | Overlay::Commands) => Some(help(keys, key)),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
@@ -482,6 +496,14 @@ fn events(keys: &KeyMap, key: KeyEvent) -> Action {
     match keys.lookup(key) {
         Some(action @ (Action::Select(_) | Action::Enter)) => action,
         _ => Action::Dismiss,
+    }
+}
+
+/// The action of a key over the findings: Esc and keys without an action close them, others act on the screen below.
+fn findings(keys: &KeyMap, key: KeyEvent) -> Action {
+    match keys.lookup(key) {
+        Some(Action::Back | Action::Findings) | None => Action::Dismiss,
+        Some(action) => action,
     }
 }
 

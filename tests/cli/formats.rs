@@ -1202,7 +1202,8 @@ fn graded(greatest: f32) -> Arrays {
 #[test]
 fn unscaled_inputs_and_a_high_first_loss_are_reported_everywhere() {
     let folder = temp();
-    let scale = "inputs range from 0 to 255 (root mean square ";
+    // A sentence begins with a capital.
+    let scale = "nputs range from 0 to 255 (root mean square ";
     let remedy = "divide them by 255, or subtract their mean";
     let loss = "far above the 2.3 of a uniform guess among 10 classes: scale the inputs";
     let said = said_of(folder.path(), &graded(255.0), &[]);
@@ -1316,8 +1317,8 @@ fn classes_without_examples_are_reported_and_a_printed_network_can_be_adapted() 
         assert_says(
             said,
             &[
-                "class 7 has only held-out examples",
-                "class 9 has no held-out",
+                "lass 7 has only held-out examples",
+                "lass 9 has no held-out",
             ],
         );
     }

@@ -233,6 +233,21 @@ impl Explorer {
                 }
                 return true;
             }
+            "what-happened" => {
+                self.press(key);
+                self.says("Enter shows where");
+                self.press("x");
+                self.terminal.wait_until("no findings", |screen| {
+                    !screen.contains("Enter shows where")
+                });
+                return true;
+            }
+            "worse-step" | "milder-step" => {
+                self.press(key);
+                self.says("conv2: 1 of ");
+                self.says(" worst steps, +");
+                return true;
+            }
             "events" => {
                 self.press(key);
                 self.says("Enter goes to the step");

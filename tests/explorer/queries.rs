@@ -56,6 +56,7 @@ fn topics(reader: &RunReader) -> Vec<Topic> {
         Topic::ClassLayers,
         Topic::HeldOut,
         Topic::Events,
+        Topic::Findings,
         Topic::Run,
     ];
     for layer in 0..layers {
@@ -128,6 +129,7 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
         | Topic::Oscillation { .. }
         | Topic::Synchronisation { .. }
         | Topic::Events
+        | Topic::Findings
         | Topic::Run => naive.check_statistics(query, answer, &steps),
         Topic::Histogram { layer } => match answer {
             Answer::Histogram(histogram) => {
@@ -225,6 +227,7 @@ fn has_columns(topic: &Topic) -> bool {
             | Topic::HeldOut
             | Topic::Unit { .. }
             | Topic::Events
+            | Topic::Findings
             | Topic::Run
     )
 }

@@ -25,14 +25,17 @@ concentration   ``totals`` [500] -> for ``helping`` and ``hurting`` the count, t
                 top 1 %, and share of those that give 90 %
 oscillation     ``series`` [400] a noisy wave of ``planted`` steps; ``gaps`` the same with
                 some null; crossings, turns; ``autocorrelation`` of both, to lag 60, by
-                scipy.signal.correlate; ``period`` and ``strength`` of the series by a
-                parabola through three points (numpy.polyfit)
+                scipy.signal.correlate; ``period`` of the series, and ``drifting`` of
+                the series less 6 exp(-t / 30), by scipy.stats.rankdata and norm.ppf,
+                scipy.signal.detrend, numpy.fft and numpy.polyfit: its ``steps``, the
+                autocorrelation there (``strength``), and ``p`` under red noise
 lag             ``x``, ``y`` [150] -> ``correlations`` [21] by scipy.stats.pearsonr, ``best``
 moments         ``rows`` [300][5] -> ``deepest`` [5][20] by scipy.signal.argrelextrema,
                 ``pairs``; ``jitter`` and ``circular``: mean and standard deviation of the
                 pairs over 20,000 draws of NumPy's generator
 events          ``losses`` [400] -> ``spikes``, by the median and
-                scipy.stats.median_abs_deviation of the 64 changes before each step
+                scipy.stats.median_abs_deviation of the 64 changes before each step, and by the
+                largest change while fewer than 16 are known; ``early`` [40] -> ``early_spikes``
 """
 
 import json
@@ -140,6 +143,26 @@ def of_concentration():
     )
 
 
+def period_of(x):
+    """The strongest period of a series, tested against red noise (core/src/analysis/period.rs)."""
+    n = len(x)
+    scores = signal.detrend(stats.norm.ppf((stats.rankdata(x) - 0.375) / (n + 0.25)))
+    y = scores - scores.mean()
+    r = signal.correlate(y, y, mode="full", method="direct")[n - 1 :] / (y @ y)
+    phi = np.clip(r[1], 0, 0.999)
+    padded = 1 << (4 * n - 1).bit_length()
+    power = np.abs(np.fft.rfft(scores * signal.windows.hann(n, sym=False), padded)) ** 2
+    f = np.arange(len(power)) / padded
+    searched = f >= 3 / n
+    f, z = f[searched], (power * (1 - 2 * phi * np.cos(2 * np.pi * f) + phi**2))[searched]
+    peak = np.argmax(z)
+    # In bins around the peak, for the fit's conditioning.
+    a, b, _ = np.polyfit([-1, 0, 1], z[peak - 1 : peak + 2], 2)
+    steps = 1 / (f[peak] - b / (2 * a) / padded)
+    p = -np.expm1(n * np.log1p(-np.exp(-z[peak] * np.log(2) / np.median(z))))
+    return dict(steps=steps, strength=r[round(steps)], p=p)
+
+
 def of_oscillation():
     n, lags, planted = 400, 60, 13.05
     x = np.sin(2 * np.pi * np.arange(n) / planted) + 0.5 * RNG.standard_normal(n) + 0.3
@@ -151,12 +174,6 @@ def of_oscillation():
         full = signal.correlate(y, y, mode="full", method="direct")
         return full[n - 1 : n + lags] / full[n - 1]
 
-    clean = r(x)
-    zero = np.argmax(clean <= 0)
-    start = zero + np.argmax(clean[zero:] > 0)
-    end = start + np.argmax(clean[start:] <= 0)
-    peak = start + np.argmax(clean[start:end])
-    a, b, c = np.polyfit(np.arange(peak - 1, peak + 2), clean[peak - 1 : peak + 2], 2)
     d = np.diff(x)
     return dict(
         planted=planted,
@@ -164,10 +181,10 @@ def of_oscillation():
         gaps=gaps,
         crossings=np.count_nonzero(x[:-1] * x[1:] < 0),
         turns=np.count_nonzero(d[:-1] * d[1:] < 0),
-        autocorrelation=clean,
+        autocorrelation=r(x),
         autocorrelation_gaps=r(gaps),
-        period=-b / (2 * a),
-        strength=c - b * b / (4 * a),
+        period=period_of(x),
+        drifting=period_of(x - 6 * np.exp(-np.arange(n) / 30)),
     )
 
 
@@ -237,18 +254,31 @@ def of_moments():
     )
 
 
+def spikes_of(losses):
+    d = np.diff(losses)
+    spikes = []
+    for t in range(len(d)):
+        window = d[max(0, t - 64) : t]
+        if t < 16:
+            usual = 2 * np.abs(window).max(initial=0)
+            far = d[t] > usual and d[t] > losses[t] / 10
+        else:
+            usual = 12 * stats.median_abs_deviation(window) * 1.4826
+            far = d[t] - np.median(window) > usual and d[t] > losses[t] / 100
+        if far:
+            spikes.append(t)
+    return spikes
+
+
 def of_events():
     n = 400
     losses = 2 * np.exp(-np.arange(n) / 150) + 0.2 + 0.01 * RNG.standard_normal(n)
     losses[[90, 200, 201, 350]] += [0.6, 0.8, 0.7, 0.12]
-    d = np.diff(losses)
-    spikes = []
-    for t in range(16, n - 1):
-        window = d[max(0, t - 64) : t]
-        far = d[t] - np.median(window) > 12 * stats.median_abs_deviation(window) * 1.4826
-        if far and d[t] > losses[t] / 100:
-            spikes.append(t)
-    return dict(losses=losses, spikes=spikes)
+    early = 2 + 0.1 * np.cos(np.arange(40)) - 0.02 * np.arange(40)
+    early[[7, 8]] += [2.5, 1.0]
+    return dict(
+        losses=losses, spikes=spikes_of(losses), early=early, early_spikes=spikes_of(early)
+    )
 
 
 def main():

@@ -23,8 +23,7 @@ Keys of the JSON beside these
 
 helped           % of all parameters and steps, by counting
 tail_fit         the shape that scipy.stats.pareto finds in the sizes of ``tail``
-wave_period      steps: where the autocorrelation (scipy.signal.correlate) of ``wave``'s
-                 allocations has its first peak, by a parabola through three points
+wave_period      steps: the strongest period of ``wave``'s allocations, as in ``analysis.py``
 wave_lag         steps: of the largest of scipy.stats.pearsonr of -gradient and movement
 turns            steps between turns of a weight, zeros of a gradient, turns of a gradient and
                  of an allocation in ``wave``, by counting
@@ -38,8 +37,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from analysis import by_chance, deepest_of, pairs_of
-from scipy import signal, stats
+from analysis import by_chance, deepest_of, pairs_of, period_of
+from scipy import stats
 
 HERE = Path(__file__).resolve().parent
 RNG = np.random.default_rng(1909)
@@ -256,10 +255,6 @@ def found(gradient, delta, a):
     own = slice(STARTS[1], ENDS[1])
     g, d, wave = gradient[:, own], delta[:, own], a[:, own]
     series = wave.sum(axis=1)
-    centred = series - series.mean()
-    r = signal.correlate(centred, centred)[T - 1 :] / np.sum(centred**2)
-    peak = signal.argrelextrema(r, np.greater)[0][0]
-    parabola = np.polyfit([-1, 0, 1], r[peak - 1 : peak + 2], 2)
     lags = range(-10, 11)
 
     def correlation(lag):
@@ -273,7 +268,7 @@ def found(gradient, delta, a):
     return dict(
         helped=100 * float(np.mean(a < 0)),
         tail_fit=float(stats.pareto.fit(sizes, floc=0)[0]),
-        wave_period=float(peak - parabola[1] / (2 * parabola[0])),
+        wave_period=float(period_of(series)["steps"]),
         wave_lag=max(lags, key=correlation),
         turns=[
             every(opposite(d)),

@@ -14,7 +14,8 @@ use lcascope::analysis::lag::CrossCorrelation;
 use lcascope::analysis::moments::{KEEP, Moments, shared};
 use lcascope::analysis::nulls::{Draws, NullModel, null};
 use lcascope::analysis::octaves::{Octaves, Sign};
-use lcascope::analysis::oscillation::{autocorrelation, crossings, dominant_period, turns};
+use lcascope::analysis::oscillation::{autocorrelation, crossings, turns};
+use lcascope::analysis::period::strongest_period;
 use lcascope::analysis::tails;
 use lcascope::lca::histogram_edges;
 use serde_json::Value;
@@ -120,9 +121,14 @@ fn oscillation_of_a_series() {
     assert_eq!(Value::from(turns(&series)), golden["turns"]);
     all_near(&autocorrelation(&series, 60), &golden["autocorrelation"]);
     all_near(&autocorrelation(&gaps, 60), &golden["autocorrelation_gaps"]);
-    let period = dominant_period(&series).unwrap();
-    near(period.steps, &golden["period"], 1e-9);
-    near(period.strength, &golden["strength"], 1e-9);
+    for (drift, golden) in [(0.0, &golden["period"]), (6.0, &golden["drifting"])] {
+        let drifts = |(t, x): (u32, &f64)| x - drift * (-f64::from(t) / 30.0).exp();
+        let x: Vec<f64> = (0..).zip(&series).map(drifts).collect();
+        let period = strongest_period(&x).unwrap();
+        near(period.steps, &golden["steps"], 1e-9);
+        near(period.strength, &golden["strength"], 1e-9);
+        near(period.p, &golden["p"], 1e-6);
+    }
 }
 
 #[test]
@@ -176,25 +182,25 @@ fn moments_and_their_nulls() {
 #[test]
 fn spikes_of_a_loss() {
     let golden = &golden()["events"];
-    let losses = numbers(&golden["losses"]);
-    let mut detector = Detector::new(0, Rules::default());
-    for (step, pair) in (0..).zip(losses.windows(2)) {
-        detector.push(&EventStep {
-            step,
-            loss_before: pair[0],
-            loss_after: pair[1],
-            residual: 0.0,
-            lca: &[],
-        });
+    let mut events = Vec::new();
+    for (losses, spikes) in [("losses", "spikes"), ("early", "early_spikes")] {
+        let losses = numbers(&golden[losses]);
+        let mut detector = Detector::new(0, Rules::default());
+        for (step, pair) in (0..).zip(losses.windows(2)) {
+            detector.push(&EventStep {
+                step,
+                loss_before: pair[0],
+                loss_after: pair[1],
+                residual: 0.0,
+                lca: &[],
+            });
+        }
+        events = detector.events();
+        let spike = |event: &Event| event.kind == EventKind::LossSpike;
+        assert!(events.iter().all(spike));
+        let steps: Vec<u64> = events.iter().map(|event| event.step).collect();
+        assert_eq!(Value::from(steps), golden[spikes]);
     }
-    let events = detector.events();
-    assert!(
-        events
-            .iter()
-            .all(|event| event.kind == EventKind::LossSpike)
-    );
-    let steps: Vec<u64> = events.iter().map(|event| event.step).collect();
-    assert_eq!(Value::from(steps), golden["spikes"]);
     let text = serde_json::to_string(&events).unwrap();
     assert_eq!(serde_json::from_str::<Vec<Event>>(&text).unwrap(), events);
 }

@@ -328,7 +328,7 @@ fn a_page_is_self_contained() {
         .filter(|n| n.has_tag_name("h2"))
         .filter_map(|n| n.text())
         .collect();
-    assert_eq!(headings.len(), 14, "{headings:?}");
+    assert_eq!(headings.len(), 15, "{headings:?}");
     assert!(!text.contains("Not recorded"), "everything is recorded");
     let markdown = fs::read_to_string(folder.join("report.md")).unwrap();
     for name in &figures {

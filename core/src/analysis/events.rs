@@ -11,11 +11,14 @@
 //! median distance from m (the standard deviation if they are normal, but robust to outliers). A step is a spike if
 //!
 //! ```text
-//! d − m > 12 s,   d > L_t / 100,   and 16 steps are known
-//! d = ±0.01 for 64 steps: m = 0, s = 0.015. Then d = 0.15 is not a spike, and d = 0.2 at L = 2 is one.
+//! d − m > 12 s,        d > L_t / 100     if 16 steps or more are known
+//! d > 2 max |d before|, d > L_t / 10     in the first 16 steps
+//!
 //! d = ±0.01 for 64 steps: m = 0, s = 0.015. Then d = 0.15 is no spike, and d = 0.2 at L = 2 is one.
+//! d = −0.2, −0.3, then 0.7 at L = 1.8: a spike in step 2, larger than twice 0.3.
 //! ```
 //!
+//! A median of fewer than 16 says little, so the first steps are compared with the largest change before them.
 //! Normal noise does not reach 12 s; nor does a smooth curve, whose d hardly changes from one step to the next, while s
 //! spans its change over 64 steps.
 //!
@@ -89,9 +92,13 @@ impl Default for Rules {
 /// Fewest layers in a synchronised step.
 const LEAST_LAYERS: usize = 3;
 
-/// Latest changes of the loss that define what is usual; with fewer than [`LEAST_WINDOW`], no step is judged.
+/// Latest changes of the loss that define what is usual.
 const WINDOW: usize = 64;
+
+/// With fewer changes, a spike is more than twice the largest of them, and a tenth of the loss.
 const LEAST_WINDOW: usize = 16;
+const EARLY_TIMES: f64 = 2.0;
+const EARLY_SHARE: f64 = 0.1;
 
 /// Detects a run's events step by step.
 #[derive(Clone, Debug)]
@@ -157,18 +164,27 @@ impl Detector {
         if !rise.is_finite() {
             return;
         }
-        let enough = rise > self.rules.spike_share * step.loss_before.abs() && rise > 0.0;
-        if enough && self.changes.len() >= LEAST_WINDOW {
-            let (median, deviation) = median_and_spread(&self.changes);
-            if rise - median > self.rules.spike * deviation {
-                let event = event(step, EventKind::LossSpike, rise);
-                self.spikes.add(event, self.rules.keep);
-            }
+        if self.is_spike(rise, step.loss_before.abs()) {
+            let event = event(step, EventKind::LossSpike, rise);
+            self.spikes.add(event, self.rules.keep);
         }
         if self.changes.len() == WINDOW {
             self.changes.pop_front();
         }
         self.changes.push_back(rise);
+    }
+
+    fn is_spike(&self, rise: f64, loss: f64) -> bool {
+        if self.changes.len() < LEAST_WINDOW {
+            let sizes = self.changes.iter().map(|change| change.abs());
+            let largest = sizes.fold(0.0, f64::max);
+            return rise > EARLY_SHARE * loss && rise > EARLY_TIMES * largest;
+        }
+        if rise <= self.rules.spike_share * loss || rise <= 0.0 {
+            return false;
+        }
+        let (median, deviation) = median_and_spread(&self.changes);
+        rise - median > self.rules.spike * deviation
     }
 
     /// The layers' moments of learning.
@@ -392,6 +408,16 @@ mod tests {
         let detector = watch(&losses);
         assert_eq!(steps_of(&detector, EventKind::LossSpike), [499, 1199, 2899]);
         assert_eq!(detector.count(EventKind::LossSpike), 3);
+    }
+
+    #[test]
+    fn spikes_of_the_first_steps_are_found() {
+        // As recorded with 500 examples at learning rates 0.4 and 30.
+        let early = [2.68, 2.24, 2.0, 1.72, 1.36, 1.05, 1.8, 4.34, 3.73, 1.9, 1.8];
+        assert_eq!(steps_of(&watch(&early), EventKind::LossSpike), [6]);
+        let wild = [2.68, 499.7, 5.05e6, 510.0, 185.7];
+        assert_eq!(steps_of(&watch(&wild), EventKind::LossSpike), [0, 1]);
+        assert_eq!(watch(&[2.0, 2.19, 2.0, 1.9]).count(EventKind::LossSpike), 0);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //!
 //! - Charts: [`bins`], [`scale`].
 //! - Allocations of many parameters: [`help`], [`tails`], [`octaves`], [`concentration`].
-//! - Series of many steps: [`oscillation`], [`lag`], [`moments`], [`nulls`].
+//! - Series of many steps: [`oscillation`], [`period`], [`lag`], [`moments`], [`nulls`].
 //! - Sums of them: [`sum`].
 //! - Several runs: [`ttest`], [`paired`].
-//! - What to look at: [`events`], [`lints`].
+//! - What to look at: [`events`], [`lints`], [`findings`].
 //!
 //! Each module states its formulas and their sources at its head. All functions accept any numbers, and return NaN or
 //! nothing where no answer exists.
@@ -13,6 +13,7 @@
 pub mod bins;
 pub mod concentration;
 pub mod events;
+pub mod findings;
 pub mod help;
 pub mod lag;
 pub mod lints;
@@ -22,6 +23,7 @@ pub mod numbers;
 pub mod octaves;
 pub mod oscillation;
 pub mod paired;
+pub mod period;
 pub mod scale;
 pub mod sum;
 pub mod tails;

@@ -1,11 +1,11 @@
-//! Oscillation: how often a series changes its sign or direction, and its period.
+//! Oscillation: how often a series changes its sign or direction, and its autocorrelation. [`super::period`] has its
+//! period.
 //!
 //! ```text
 //! crossings  #{t : x_t · x_{t+1} < 0}          a zero in between hides a crossing
 //! turns      crossings of the differences of x
 //! every      T / count steps
 //! r_k        Σ_t y_t y_{t+k} / Σ_t y_t²,  y = x − mean(x)
-//! period     where r has its first maximum after its first zero crossing
 //!
 //! x = 1 −1 2 3 −1      crossings 3 (every 1.67 steps), turns 2
 //! y = 1 −1 1 −1        r = 1 −3/4 1/2 −1/4
@@ -140,60 +140,10 @@ fn autocovariance(mut y: Vec<f64>, lags: usize) -> Vec<f64> {
     y
 }
 
-/// The period of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Period {
-    /// In steps, with a fraction.
-    pub steps: f64,
-    /// The autocorrelation at the period, 0 to 1.
-    pub strength: f64,
-}
-
-/// Returns the dominant period of a series, or `None` if it has none.
-///
-/// r is searched up to half of the length, since two periods must fit. After its first zero crossing it is positive
-/// again over stretches of lags; the highest point of a stretch counts as a maximum if it is above `√(2 ln n / n)`, the
-/// largest value expected of white noise of n values, so that ripples of noise do not count. The first such maximum is
-/// the period. A parabola through it and its neighbours gives the fraction.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts of steps")]
-pub fn dominant_period(x: &[f64]) -> Option<Period> {
-    let r = autocorrelation(x, x.len() / 2 + 1);
-    let present = x.iter().filter(|value| value.is_finite()).count() as f64;
-    let least = (2.0 * present.ln() / present).sqrt();
-    let mut lag = r.iter().position(|r| *r <= 0.0)?;
-    loop {
-        let start = lag + r[lag..].iter().position(|r| *r > 0.0)?;
-        let end = r[start..]
-            .iter()
-            .position(|r| *r <= 0.0)
-            .map_or(r.len(), |n| start + n);
-        let peak = (start..end).max_by(|a, b| r[*a].total_cmp(&r[*b]).then(b.cmp(a)))?;
-        // The last lag has no neighbour to confirm a maximum.
-        let &[before, at, after] = r.get(peak - 1..=peak + 1)? else {
-            return None;
-        };
-        if at > least && at > before && at >= after {
-            let shift = 0.5 * (before - after) / (before - 2.0 * at + after);
-            return Some(Period {
-                steps: peak as f64 + shift,
-                strength: (at - 0.25 * (before - after) * shift).min(1.0),
-            });
-        }
-        if end >= r.len() {
-            return None;
-        }
-        lag = end;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-    use std::f64::consts::TAU;
 
     /// The autocorrelation straight from its definition.
     fn naive(x: &[f64]) -> Vec<f64> {
@@ -207,14 +157,6 @@ mod tests {
         };
         let sum = |k: usize| -> f64 { x.iter().zip(&x[k..]).map(|(a, b)| pair(*a, *b)).sum() };
         (0..x.len()).map(|k| sum(k) / squares).collect()
-    }
-
-    fn wave(n: u32, period: f64, noise: f64, seed: u64) -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let clean = |t: u32| (TAU * f64::from(t) / period).cos();
-        (0..n)
-            .map(|t| clean(t) + noise * (rng.random::<f64>() - 0.5))
-            .collect()
     }
 
     #[test]
@@ -256,7 +198,6 @@ mod tests {
             &[gap, 2.0, f64::INFINITY],
         ] {
             assert!(autocorrelation(x, 10).is_empty(), "{x:?}");
-            assert_eq!(dominant_period(x), None, "{x:?}");
             assert_eq!((crossings(x), turns(x)), (0, 0), "{x:?}");
         }
         assert_eq!(autocorrelation(&[1.0, 2.0, 4.0], 0), [1.0]);
@@ -265,34 +206,6 @@ mod tests {
             let r = autocorrelation(&[-scale, scale], 1);
             assert!((r[1] + 0.5).abs() < 1e-12, "{r:?}");
         }
-        // A straight line does not repeat.
-        assert_eq!(
-            dominant_period(&(0..500).map(f64::from).collect::<Vec<_>>()),
-            None
-        );
-    }
-
-    #[test]
-    fn planted_periods_are_found() {
-        for period in [2.0, 3.0, 6.7, 13.05, 40.0, 100.0] {
-            for (noise, within) in [(0.0, 0.02), (1.5, 0.06)] {
-                let x = wave(1000, period, noise, 11);
-                let found = dominant_period(&x).unwrap();
-                let error = found.steps / period - 1.0;
-                assert!(error.abs() < within, "{period} {noise}: {found:?}");
-                assert!(found.strength > 0.3 && found.strength <= 1.0, "{found:?}");
-            }
-        }
-        // One step in ten is missing.
-        let mut x = wave(1000, 13.0, 0.5, 5);
-        x.iter_mut().step_by(10).for_each(|x| *x = f64::NAN);
-        assert!((dominant_period(&x).unwrap().steps - 13.0).abs() < 0.3);
-    }
-
-    #[test]
-    fn noise_has_no_period() {
-        let found = (0..100).filter(|seed| dominant_period(&wave(400, 7.0, 1e9, *seed)).is_some());
-        assert!(found.count() <= 15);
     }
 
     proptest! {
@@ -324,7 +237,6 @@ mod tests {
         #[test]
         fn arbitrary_input_does_not_panic(x in prop::collection::vec(prop::num::f64::ANY, 0..60), lags: usize) {
             prop_assert!(autocorrelation(&x, lags).iter().all(|r| r.abs() <= 1.0));
-            prop_assert!(dominant_period(&x).is_none_or(|p| p.steps > 1.0 && p.strength > 0.0));
             prop_assert!(crossings(&x) + turns(&x) <= 2 * x.len() as u64);
         }
     }

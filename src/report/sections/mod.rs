@@ -4,6 +4,7 @@ mod allocations;
 mod classes;
 mod concentration;
 mod cost;
+mod findings;
 mod held_out;
 mod help;
 mod layers;
@@ -21,6 +22,7 @@ use super::page::Page;
 /// # Errors
 /// A file cannot be read.
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    page.section("What happened", findings::write)?;
     page.section("Summary", summary::write)?;
     page.section("Loss and cumulative LCA", loss::write)?;
     page.section("LCA by layer and tensor", layers::write)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ┌ Events and warnings, steps 0-411 ───────────────────────────┐
-//! │ ! residual above 0.001 nats in 3 of the last 200 steps: try …│   warnings, the worst first
+//! │ ! residual above 0.001 nats in 3 of 412 steps: try …│   warnings, the worst first
 //! │ ^ step 310: the loss rose by 0.214 nats                      │   events and bookmarks, the
 //! │ s step 207: 9 layers share a moment of learning              │   newest first
 //! │ 4 residual, 0 not finite, 1 loss spike, 12 synchronised      │

@@ -73,11 +73,12 @@ fn typed(model: &RunModel, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'
 }
 
 /// Words of the footer, the most useful first.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "help",
     "quit",
     "compare",
     "screen",
+    "what happened",
     "open",
     "back",
     "freeze",
@@ -88,6 +89,7 @@ const ORDER: [&str; 17] = [
     "scale",
     "chart",
     "event",
+    "worst steps",
     "follow",
     "copy, export",
     "speed",

@@ -125,7 +125,7 @@ fn room(width: u16) -> usize {
 }
 
 /// Wraps a text between words into lines of at most `room` cells; a longer word has a line of its own.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let Some(line) = lines.last_mut() else { break };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   events   s   ^ m        r    !      one mark a cell: the most important there
-//!  residual above 0.001 nats in 3 of the last 200 steps: …      1 more: v
+//!  residual above 0.001 nats in 3 of 412 steps: …      1 more: v
 //! ```
 //!
 //! `!` not finite, `^` loss spike, `r` residual above the tolerance, `s` synchronised layers,

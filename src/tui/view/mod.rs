@@ -12,6 +12,7 @@ mod distribution_numbers;
 mod drill_tests;
 mod events;
 mod facts;
+mod findings;
 mod footer;
 mod held_out;
 mod help;
@@ -80,6 +81,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
         match overlay {
             Overlay::Help => help::draw(area, frame),
             Overlay::Events => events::draw(area, frame),
+            Overlay::Findings => findings::draw(screen, frame),
             Overlay::Commands => help::draw_commands(area, frame),
             Overlay::AskQuit | Overlay::AskLeave => question::draw(area, frame),
         }

@@ -19,7 +19,7 @@ pub struct Naive {
     pub layout: Layout,
     pub steps: u64,
     pub bytes: u64,
-    classes: usize,
+    pub classes: usize,
 }
 
 /// Expected statistics of a group.

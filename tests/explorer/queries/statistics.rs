@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use lcascope::analysis::events::EventKind;
+use lcascope::analysis::findings::{Finding, FindingKind};
+use lcascope::analysis::period::scores;
 use lcascope::query::{Answer, BestLag, Oscillation, Query, Topic};
 
 use super::naive::{Naive, close, group, within};
@@ -94,9 +96,111 @@ impl Naive {
                 assert_eq!(kind(EventKind::NotFinite), Some(0));
                 assert!(found.events.is_sorted_by_key(|event| event.step));
                 assert!(found.events.iter().all(|event| event.step < steps.end));
+                self.check_worst(&found.worst, steps.end);
+            }
+            (Topic::Findings, Answer::Findings(found)) => {
+                assert_eq!(found.steps, steps.end);
+                self.check_findings(&found.findings, steps.end);
             }
             (Topic::Run, Answer::Run(_)) => self.check_run(answer, steps.end),
             _ => panic!("{query:?}: {answer:?}"),
+        }
+    }
+
+    /// Compares the worst steps of each layer with those of a plain sort.
+    fn check_worst(&self, found: &[Vec<(u64, f64)>], end: u64) {
+        let layers = self.columns("lca/layer", 0..self.layout.layers);
+        assert_eq!(found.len(), layers.len());
+        for (found, layer) in found.iter().zip(&layers) {
+            let mut hurt: Vec<(u64, f64)> = (0..).zip(within(layer, &(0..end))).collect();
+            hurt.retain(|(_, a)| *a > 0.0);
+            hurt.sort_by(|(s, a), (t, b)| b.total_cmp(a).then(s.cmp(t)));
+            hurt.truncate(20);
+            assert_eq!(*found, hurt);
+        }
+    }
+
+    /// Compares the numbers in sentences with plain sums and searches.
+    fn check_findings(&self, found: &[Finding], end: u64) {
+        if end == 0 {
+            assert_eq!(found, []);
+            return;
+        }
+        assert!((3..=12).contains(&found.len()), "{found:?}");
+        let text = |kind| {
+            found
+                .iter()
+                .find(|it| it.kind == kind)
+                .map(|it| it.text.as_str())
+        };
+        let all = 0..end;
+        let sum = |path, column: usize| -> f64 {
+            let series = self.columns(path, column..column + 1);
+            within(&series[0], &all).iter().sum()
+        };
+        let losses = self.file.reals("loss/train").values;
+        let losses = &losses[..=usize::try_from(end).unwrap()];
+        let (first, last) = (losses[0], losses[losses.len() - 1]);
+        let said = text(FindingKind::Trust).unwrap();
+        let missed = 100.0 * (sum("lca/residual", 0) / (last - first)).abs();
+        let expected = match missed {
+            missed if missed >= 9.95 => format!("{missed:.0} %"),
+            missed if missed >= 0.0995 => format!("{missed:.1} %"),
+            missed if missed >= 0.001 => format!("{missed:.3} %"),
+            _ => "less than 0.001 %".to_owned(),
+        };
+        assert!(
+            said.contains(&format!("sums miss {expected} of")),
+            "{said}: {missed}"
+        );
+        let sums: Vec<f64> = (0..self.layout.layers)
+            .map(|l| sum("lca/layer", l))
+            .collect();
+        let helped: f64 = sums.iter().filter(|a| **a < 0.0).sum();
+        let most = (0..sums.len())
+            .min_by(|a, b| sums[*a].total_cmp(&sums[*b]))
+            .unwrap();
+        let name = &self.file.names("layout/layer/name")[most];
+        let said = text(FindingKind::Learning).unwrap();
+        if last < first {
+            let expected = format!(
+                "{name} did {:.0} % of the learning",
+                100.0 * sums[most] / helped
+            );
+            assert!(said.starts_with(&expected), "{said}: {expected}");
+            let level = first + 0.9 * (last - first);
+            let step = losses[1..].iter().position(|loss| *loss <= level).unwrap();
+            let said = text(FindingKind::DoneBy).unwrap().replace(',', "");
+            // In a longer run the least loss of each two steps is known.
+            let late = usize::from(end > 1024);
+            let is_said = |step: usize| said.contains(&format!("step {step};"));
+            assert!((step..=step + late).any(is_said), "{said}: {step}");
+        } else {
+            assert!(said.starts_with("Nothing was learned"), "{said}");
+        }
+        if let Some(said) = text(FindingKind::LastClass) {
+            let halved = (0..self.classes).map(|class| {
+                let losses = self.file.reals("loss/train_class").values;
+                let losses: Vec<f64> = losses.chunks(self.classes).map(|row| row[class]).collect();
+                let until = &losses[1..=usize::try_from(end).unwrap()];
+                until.iter().position(|loss| *loss <= losses[0] / 2.0)
+            });
+            let halved: Vec<Option<usize>> = halved.collect();
+            let first = halved.iter().flatten().min().unwrap();
+            assert!(
+                said.contains(&format!("by step {first}.")),
+                "{said}: {halved:?}"
+            );
+            match halved.iter().copied().collect::<Option<Vec<usize>>>() {
+                Some(all) => {
+                    let last = all.iter().max().unwrap();
+                    assert!(
+                        said.contains(&format!("by step {last},")),
+                        "{said}: {all:?}"
+                    );
+                }
+                None => assert!(said.contains("not learned yet"), "{said}"),
+            }
         }
     }
 
@@ -240,6 +344,8 @@ impl Naive {
                 );
             }
         }
+        // The scores are SciPy's (`tests/report/analysis.rs`).
+        let values = scores(&values);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let product = |k: usize| -> f64 {
             let pairs = values.iter().zip(&values[k..]);

@@ -133,6 +133,7 @@ pub fn scenes() -> Vec<Scene> {
         &[Action::Screen(Screen::Synchronisation), Action::NextClass],
     ));
     scenes.push(scene("help", &[Action::Help]));
+    scenes.push(scene("findings", &[Action::Findings, Action::Select(2)]));
     scenes.push(scene(
         "events",
         &[Action::Move(-17), Action::Bookmark, Action::Events],

@@ -1,44 +1,43 @@
 //! Lints: what looks wrong with a training, in plain words with the number behind them.
 //!
-//! | lint | condition, over the last 200 steps unless stated otherwise |
+//! | lint | condition, over the whole run so far |
 //! |---|---|
 //! | inputs | not scaled ([`data`]) |
 //! | first loss | far above that of a uniform guess ([`data`]) |
 //! | labels, classes | classes without examples ([`data`]) |
-//! | loss not finite | NaN or infinite in one or more |
-//! | allocation not finite | a layer's, in one or more |
-//! | residual | above the tolerance in one or more |
-//! | overfitting | the held-out loss has risen in 5 evaluations or more in a row, over which the training loss fell |
-//! | still | a layer's update has been 0 for 50 steps or more, and it was not frozen |
-//! | vanishing | the norm of a layer's full gradient stays below 1e-8, or a millionth of the largest layer's |
-//! | hurts | a layer's A is above 0 in 60 % or more |
+//! | loss not finite | NaN or infinite in one step or more |
+//! | allocation not finite | a layer's, in one step or more |
+//! | residual | above the tolerance in one step or more |
+//! | overfitting | the held-out loss has risen since its least value, while the training loss fell ([`evaluations`]) |
+//! | still | a layer's update was 0 for 50 steps in a row or more, and it was not frozen |
+//! | vanishing | the norm of a layer's full gradient stayed below 1e-8, or a millionth of the largest layer's |
+//! | hurts | a layer's A is above 0 in 60 % of the steps or more |
 //! | held-out hurt | a layer's ΣA is below −3 √ΣA² of the training loss, and above 3 √ΣA² of the held-out loss |
 //! | not recorded | the run lacks a quantity that a lint above needs, so its result is unknown |
 //!
-//! Vanishing, hurts and held-out hurt need 50 steps. By chance alone, a layer that hurts in half of the steps reaches
-//! 60 % of 200 once in 350 times; and a sum exceeds three times `√ΣA²`, the typical drift of a sum of independent steps
-//! of either sign, once in 700 times on either side.
+//! Vanishing (in a row), hurts and held-out hurt need 50 steps. By chance alone, a layer that hurts in half of the steps
+//! reaches 60 % of 200 once in 350 times; and a sum exceeds three times `√ΣA²`, the typical drift of a sum of
+//! independent steps of either sign, once in 700 times on either side.
 //!
 //! ```text
-//! fc3 hurt in 122 of 200 steps, ΣA = 0.0042      "fc3 hurt in 61 % of the last 200 steps (sum +4.2e-3 nats)"
+//! fc3 hurt in 122 of 200 steps, ΣA = 0.0042      "fc3 hurt in 61 % of 200 steps (sum +4.2e-3 nats)"
 //! ```
 //!
 //! The thresholds are this program's own choice. A step that is not recorded does not count; NaN is left out of
 //! everything but "loss not finite" and "allocation not finite".
 
 pub mod data;
-mod evaluations;
+pub mod evaluations;
 mod rules;
+mod tally;
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use evaluations::Evaluations;
-
-/// Number of latest steps that are checked.
-pub const WINDOW: usize = 200;
+use tally::{LayerTally, Occurrences, Streak};
 
 /// The severity of a lint, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,41 +139,28 @@ pub struct LintStep<'a> {
     pub frozen: &'a [bool],
 }
 
-/// Checks the last steps of a run.
+/// Checks the steps of a run, in memory that does not grow with it.
 #[derive(Clone, Debug)]
 pub struct Linter {
     run: LintedRun,
-    /// The last 200 steps at most.
-    rows: VecDeque<KeptStep>,
-    /// First step of the current stretch of losses that are not finite.
+    newest: Option<u64>,
+    steps: u64,
+    /// Steps whose loss was not finite, and the first one of the current streak.
+    broken: Occurrences,
     broken_since: Option<u64>,
-    /// `[L]`: latest consecutive steps without movement.
-    still: Vec<u64>,
-    /// `[L]`: frozen in the newest step.
-    frozen: Vec<bool>,
+    /// Steps whose residual is above the tolerance, and whether one of them had the most segments.
+    above: Occurrences,
+    at_most_segments: bool,
+    /// `[L]`
+    layers: Vec<LayerTally>,
+    /// Steps in which the gradients of all layers vanish.
+    vanished: Streak,
     evaluations: Evaluations,
 }
 
-/// A step kept for checking.
-#[derive(Clone, Debug, Default)]
-struct KeptStep {
-    step: u64,
-    finite: bool,
-    above: bool,
-    segments: u64,
-    /// `[L]`
-    layers: Vec<LayerNumbers>,
-}
-
-/// A layer's numbers in a step; NaN if not known.
-#[derive(Clone, Copy, Debug)]
-struct LayerNumbers {
-    lca: f64,
-    /// True if A was measured and is NaN or infinite.
-    broken: bool,
-    held_out: f64,
-    gradient: f64,
-}
+/// Thresholds for the L2 norm of a layer's gradient: absolute, and as a share of the largest layer's.
+const VANISHING: f64 = 1e-8;
+const VANISHING_SHARE: f64 = 1e-6;
 
 impl Linter {
     #[must_use]
@@ -182,53 +168,69 @@ impl Linter {
         let layers = run.layers.len();
         Self {
             run,
-            rows: VecDeque::with_capacity(WINDOW),
+            newest: None,
+            steps: 0,
+            broken: Occurrences::default(),
             broken_since: None,
-            still: vec![0; layers],
-            frozen: vec![false; layers],
+            above: Occurrences::default(),
+            at_most_segments: false,
+            layers: vec![LayerTally::default(); layers],
+            vanished: Streak::default(),
             evaluations: Evaluations::default(),
         }
     }
 
     /// Takes in the next step. Ignores a step that is not later than all before it.
     pub fn push(&mut self, row: &LintStep) {
-        if self
-            .rows
-            .back()
-            .is_some_and(|newest| row.step <= newest.step)
-        {
+        let step = row.step;
+        if self.newest.is_some_and(|newest| step <= newest) {
             return;
         }
+        self.newest = Some(step);
+        self.steps += 1;
         let finite = row.loss.is_finite();
+        self.broken.count(!finite, step);
         self.broken_since = match self.broken_since {
             _ if finite => None,
-            Some(step) => Some(step),
-            None => Some(row.step),
+            Some(since) => Some(since),
+            None => Some(step),
         };
+        let above = row.residual.abs() > self.run.tolerance || (finite && row.residual.is_nan());
+        self.above.count(above, step);
+        let most = self.run.max_segments;
+        self.at_most_segments |= above && most.is_some_and(|most| row.segments >= most);
+        let norms = row.gradient_norm.iter().copied();
+        let largest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
+        let least = VANISHING.max(VANISHING_SHARE * largest);
         let at = |of: &[f64], layer: usize| of.get(layer).copied().unwrap_or(f64::NAN);
-        for (layer, (still, frozen)) in self.still.iter_mut().zip(&mut self.frozen).enumerate() {
-            *frozen = row.frozen.get(layer).copied().unwrap_or(false);
-            let moved = *frozen || at(row.update_norm, layer) != 0.0;
-            *still = if moved { 0 } else { still.saturating_add(1) };
+        let mut all = self.layers.len() > 1;
+        for (layer, tally) in self.layers.iter_mut().enumerate() {
+            let frozen = row.frozen.get(layer).copied().unwrap_or(false);
+            let gradient = at(row.gradient_norm, layer);
+            all &= gradient < least;
+            tally
+                .still
+                .push(step, !frozen && at(row.update_norm, layer) == 0.0);
+            tally.push_gradient(step, gradient, !frozen && gradient < least);
+            let broken = row.lca.get(layer).is_some_and(|a| !a.is_finite());
+            tally.broken.count(broken, step);
+            tally.push_lca(at(row.lca, layer), at(row.held_out, layer));
         }
-        // The oldest step's buffer is reused for the newest.
-        let full = self.rows.len() == WINDOW;
-        let oldest = if full { self.rows.pop_front() } else { None };
-        let mut layers = oldest.unwrap_or_default().layers;
-        layers.clear();
-        layers.extend((0..self.run.layers.len()).map(|layer| LayerNumbers {
-            lca: at(row.lca, layer),
-            broken: row.lca.get(layer).is_some_and(|a| !a.is_finite()),
-            held_out: at(row.held_out, layer),
-            gradient: at(row.gradient_norm, layer),
-        }));
-        self.rows.push_back(KeptStep {
-            step: row.step,
-            finite,
-            above: row.residual.abs() > self.run.tolerance || (finite && row.residual.is_nan()),
-            segments: row.segments,
-            layers,
-        });
+        self.vanished.push(step, all);
+    }
+
+    /// Returns since when the held-out loss has risen while the training loss fell.
+    #[must_use]
+    pub fn overfitting(&self) -> Option<evaluations::Overfitting> {
+        self.evaluations.overfitting()
+    }
+
+    /// Returns the steps in a row in which a layer did not move although it was not frozen, the longest such streak.
+    #[must_use]
+    pub fn stillness(&self, layer: usize) -> Range<u64> {
+        self.layers
+            .get(layer)
+            .map_or(0..0, |tally| tally.still.longest())
     }
 
     /// Takes in an evaluation of both losses, in nats, after `step`. Ignores one that is not later than all before it.
