@@ -76,6 +76,10 @@ wheel *args:
 check-cuda *args:
     sh scripts/check_cuda.sh {{ args }}
 
+# Build what proves the program on a GPU, on a machine without one, to target/lcascope-gpu.tar.xz
+gpu-bundle *args:
+    sh scripts/gpu_bundle.sh {{ args }}
+
 # Read damaged run files for so many seconds (needs nightly Rust and cargo-fuzz)
 fuzz seconds='600':
     sh scripts/fuzz.sh {{ seconds }}

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use clap::Parser;
-use lcascope::data::Examples;
 use lcascope::config::DeviceChoice;
+use lcascope::data::Examples;
 use lcascope::engine::candle::{self, CandleEngine, Precision};
 use lcascope::engine::cpu::{self, CpuEngine};
 use lcascope::engine::{self, Evaluation, GradientEngine, RunData, Subset, Want};

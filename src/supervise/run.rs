@@ -62,7 +62,7 @@ pub struct WatchOptions {
     /// its log, and one of a series to the series.
     pub warns: bool,
     detached: Option<Detached>,
-    /// What the run is expected to take.
+    /// The expected cost of a new run.
     pub cost: Option<RunCost>,
 }
 
