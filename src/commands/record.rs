@@ -108,14 +108,15 @@ fn begin_new(
     let (config, planned) = resolve(options)?;
     let PreparedTraining { header, trainer } = prepare(client, memory, request, &config, planned)?;
     let cost = RunCost::of(&header, &config, MemoryUse::of_recording(&config, &header));
-    cost.check(wanted.as_deref().unwrap_or(Path::new("runs/run.h5")))?;
+    let too_large = cost.check(wanted.as_deref().unwrap_or(Path::new("runs/run.h5")))?;
     let write = WriteOptions {
         force,
         compression: config.compression,
         mantissa_bits: config.mantissa_bits,
     };
     let (output, new) = output::new_file(wanted.as_deref(), &request.model.network, force)?;
-    let mut warnings: Vec<String> = store::warning(&output).into_iter().collect();
+    let warnings = store::warning(&output).into_iter().chain(too_large);
+    let mut warnings: Vec<String> = warnings.collect();
     warnings.extend(data_lints(&header, None).iter().map(ToString::to_string));
     let recorder = Recorder::begin(new, &header, write)?;
     let model = RunModel::new(header, Origin::Live);

@@ -140,7 +140,7 @@ pub(super) fn train_with(
     }
     let PreparedTraining { header, trainer } = prepare(&config, ranks)?;
     let cost = RunCost::of(&header, &config, MemoryUse::of_training(&config, &header));
-    cost.check(&output)?;
+    let too_large = cost.check(&output)?;
     if let Some(ranks) = ranks.filter(|_| !watched.quiet) {
         print_message(&running_on(ranks, &header));
     }
@@ -155,6 +155,9 @@ pub(super) fn train_with(
     let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
     for line in lints.iter().filter(|_| watched.warns) {
         print_message(line);
+    }
+    if let Some(warning) = too_large.as_ref().filter(|_| !watched.quiet) {
+        print_message(warning);
     }
     if dry {
         return dry_run(&cost, &header, trainer);
@@ -172,8 +175,7 @@ pub(super) fn train_with(
     let recorder = Recorder::begin(new, &header, write)?;
     let mut model = RunModel::new(header, Origin::Live);
     model.log.push(&warning.unwrap_or_default());
-    model.log.push(&size);
-    for line in &lints {
+    for line in too_large.iter().chain([&size]).chain(&lints) {
         model.log.push(line);
     }
     watched.cost = Some(cost);

@@ -39,6 +39,8 @@ struct FileArray {
     /// The size of each in bytes, before compression.
     bytes: u64,
     compressed: bool,
+    /// Whether there are more of them the more steps there are.
+    grows: bool,
 }
 
 impl RunCost {
@@ -67,6 +69,7 @@ impl RunCost {
                 count: header.snapshots,
                 bytes: ParamTotals::EACH as u64 * params,
                 compressed,
+                grows: false,
             },
             FileArray {
                 name: "checkpoint",
@@ -74,6 +77,7 @@ impl RunCost {
                 count: checkpoints,
                 bytes: checkpoint.sum(),
                 compressed: false,
+                grows: false,
             },
             FileArray {
                 name: "allocation row",
@@ -81,6 +85,7 @@ impl RunCost {
                 count: rows(config.record_params),
                 bytes: 4 * params,
                 compressed: rows_compressed,
+                grows: true,
             },
             FileArray {
                 name: "weights row",
@@ -88,6 +93,7 @@ impl RunCost {
                 count: weights,
                 bytes: 4 * params,
                 compressed: rows_compressed,
+                grows: true,
             },
         ];
         Self {
@@ -172,42 +178,63 @@ impl RunCost {
         format!("{}{more} gradient{plural}", self.gradients)
     }
 
-    /// Refuses a run that does not fit into memory or on the disk of its file, and names the flags that help.
+    /// Refuses a run that does not fit into memory, or whose file has no room on its disk for what does not depend on the
+    /// number of steps. Returns a warning if there is no room for all planned steps: the training may be stopped before.
     ///
     /// # Errors
-    /// It does not fit.
-    pub fn check(&self, output: &Path) -> Result<(), ConfigError> {
+    /// It does not fit. The message names the flag that helps most.
+    pub fn check(&self, output: &Path) -> Result<Option<String>, ConfigError> {
         if let Some(there) = available() {
             self.memory.check(self.params, there)?;
         }
         match store::free_space(output) {
             Some(free) => self.check_disk(free),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
-    fn check_disk(&self, free: u64) -> Result<(), ConfigError> {
+    fn check_disk(&self, free: u64) -> Result<Option<String>, ConfigError> {
         let steps = FileArray {
             name: "step",
             flag: "fewer --steps, or --lca-every,",
             count: self.steps,
             bytes: self.step,
             compressed: false,
+            grows: true,
         };
-        let arrays = || self.arrays.iter().chain([&steps]);
-        let least = arrays().fold(0, |sum: u64, array| sum.saturating_add(array.least()));
-        let Some(largest) = arrays().max_by_key(|array| array.least()) else {
-            return Ok(());
+        let arrays: Vec<&FileArray> = self.arrays.iter().chain([&steps]).collect();
+        let least = |arrays: &[&FileArray]| {
+            arrays
+                .iter()
+                .fold(0_u64, |sum, array| sum.saturating_add(array.least()))
         };
-        if least <= free {
-            return Ok(());
+        let too_large = |arrays: &[&FileArray]| {
+            let need = least(arrays);
+            let largest = arrays.iter().max_by_key(|array| array.least())?;
+            (need > free).then(|| {
+                format!(
+                    "at least {}, but the disk has {} free: {} makes it smaller",
+                    size(need),
+                    size(free),
+                    largest.flag
+                )
+            })
+        };
+        let fixed: Vec<&FileArray> = arrays
+            .iter()
+            .copied()
+            .filter(|array| !array.grows)
+            .collect();
+        if let Some(fault) = too_large(&fixed) {
+            return Err(ConfigError(format!("the run file needs {fault}")));
         }
-        Err(ConfigError(format!(
-            "the run file needs at least {}, but the disk has {} free: {} makes it smaller",
-            size(least),
-            size(free),
-            largest.flag
-        )))
+        let fault = too_large(&arrays);
+        Ok(fault.map(|fault| {
+            format!(
+                "warning: for all {} steps, the run file needs {fault}",
+                self.steps
+            )
+        }))
     }
 }
 
@@ -239,40 +266,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_beyond_the_disk_is_refused_with_the_flag_that_helps_most() {
-        let array = |flag, count, bytes| FileArray {
+    fn a_file_beyond_the_disk_is_refused_or_warned_about_with_the_flag_that_helps_most() {
+        let array = |flag, count, bytes, grows| FileArray {
             name: "",
             flag,
             count,
             bytes,
             compressed: false,
+            grows,
         };
         let mut cost = RunCost {
             params: 1 << 20,
             memory: MemoryUse::default(),
             step: 1 << 10,
             steps: 1 << 10,
-            arrays: vec![array("--one", 3, 1 << 20), array("--other", 1, 2 << 20)],
+            arrays: vec![
+                array("--one", 2, 1 << 20, false),
+                array("--other", 1, 1 << 20, false),
+                array("--rows", 3, 1 << 20, true),
+            ],
             gradients: 2,
             adaptive: true,
         };
         let refused = |cost: &RunCost, free| cost.check_disk(free).err().map(|error| error.0);
-        assert_eq!(cost.file(), 6 << 20);
-        assert_eq!(refused(&cost, 6 << 20), None);
+        let warned = |cost: &RunCost, free| cost.check_disk(free).ok().flatten();
+        assert_eq!(cost.file(), 7 << 20);
         assert_eq!(
-            refused(&cost, 3 << 20).unwrap(),
-            "the run file needs at least 6.0 MiB, but the disk has 3.0 MiB free: --one makes it smaller"
+            (refused(&cost, 7 << 20), warned(&cost, 7 << 20)),
+            (None, None)
+        );
+        assert_eq!(
+            warned(&cost, 6 << 20).unwrap(),
+            "warning: for all 1024 steps, the run file needs at least 7.0 MiB, but the disk has 6.0 MiB free: --rows \
+             makes it smaller"
+        );
+        assert_eq!(refused(&cost, 3 << 20), None);
+        assert_eq!(
+            refused(&cost, 2 << 20).unwrap(),
+            "the run file needs at least 3.0 MiB, but the disk has 2.0 MiB free: --one makes it smaller"
         );
         cost.arrays[0].compressed = true;
-        assert_eq!(refused(&cost, 15 << 18), None);
+        assert_eq!(refused(&cost, 3 << 19), None);
         assert!(
-            refused(&cost, (15 << 18) - 1)
+            refused(&cost, (3 << 19) - 1)
                 .unwrap()
                 .contains("free: --other")
         );
-        cost.steps = 4 << 10;
-        assert!(refused(&cost, 0).unwrap().contains("free: fewer --steps"));
         cost.steps = u64::MAX;
-        assert!(refused(&cost, 1 << 60).is_some());
+        assert!(
+            warned(&cost, 1 << 60)
+                .unwrap()
+                .contains("free: fewer --steps")
+        );
     }
 }
