@@ -250,7 +250,9 @@ pub fn is_in_memory(_: &File) -> bool {
 /// Returns the bytes free for this user where a file at `path` would be, if the file system says.
 #[must_use]
 pub fn free_space(path: &Path) -> Option<u64> {
-    Some(free(&File::open(existing_folder(path)?).ok()?)).filter(|&bytes| bytes < u64::MAX)
+    let stat = rustix::fs::statvfs(existing_folder(path)?).ok()?;
+    // A file system without blocks, such as /proc, has no disk.
+    (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Returns the folder of a path, or its nearest ancestor if it does not exist yet: that has the same file system.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::memory::MemoryUse;
 use crate::config::{CheckpointEvery, ConfigError, RunConfig};
-use crate::lca::Method;
 use crate::memory::{available, size};
 use crate::record::{ParamTotals, RunHeader};
 use crate::store::{self, Compression};
@@ -103,7 +102,7 @@ impl RunCost {
             steps,
             arrays,
             gradients: config.integration.least_gradients(),
-            adaptive: config.integration.method == Method::Adaptive,
+            adaptive: config.integration.is_adaptive(),
         }
     }
 

@@ -1200,7 +1200,13 @@ fn a_closed_pipe_is_not_a_failure() {
         let mut pipe = child.stderr.take().unwrap();
         std::io::Read::read_to_string(&mut pipe, &mut stderr).unwrap();
         let code = child.wait().unwrap().code();
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        // A training says what it takes.
+        let said = stderr.lines().filter(|line| !line.contains(" per step"));
+        assert_eq!(
+            (code, said.collect::<String>().as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
     }
     let other = state(&folder.path().join("other.h5"));
     assert_eq!(other.status, Status::Finished);
@@ -1232,7 +1238,12 @@ fn a_closed_or_full_output_does_not_cost_the_run() {
     let outcome = shell(&format!("{train} -o none.h5 <&- >&- 2>&-"));
     assert_eq!(outcome.code, Some(0));
     if Path::new("/dev/full").exists() {
-        shell(&format!("{train} -o full.h5 >/dev/full")).fails(1, &["standard output", "space"]);
+        let outcome = shell(&format!("{train} -o full.h5 >/dev/full"));
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(
+            outcome.stderr.contains("error: standard output: No space"),
+            "{outcome:?}"
+        );
         let full = state(&folder.path().join("full.h5"));
         assert_eq!((full.status, full.committed), (Status::Finished, 2));
     }

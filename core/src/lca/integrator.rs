@@ -85,6 +85,12 @@ impl Default for IntegratorSettings {
 }
 
 impl IntegratorSettings {
+    /// Returns true if a step may take more gradients than the least.
+    #[must_use]
+    pub fn is_adaptive(&self) -> bool {
+        self.method == Method::Adaptive
+    }
+
     /// The least number of new gradients that a step needs: the one at its start is known from the step before.
     #[must_use]
     pub fn least_gradients(&self) -> u32 {
