@@ -23,7 +23,7 @@ use crate::query::data_lints;
 use crate::record::{Losses, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 use crate::store::{self, Recorder, Resumable, WriteOptions};
 use crate::supervise::cost::RunCost;
-use crate::supervise::memory::MemoryUse;
+use crate::supervise::memory::{self, MemoryUse};
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, StepListener};
 use crate::supervise::{Failure, sandbox};
 use crate::train::{Trainer, choose_traced};
@@ -108,13 +108,14 @@ fn begin_new(
     let (config, planned) = resolve(options)?;
     let PreparedTraining { header, trainer } = prepare(client, memory, request, &config, planned)?;
     let cost = RunCost::of(&header, &config, MemoryUse::of_recording(&config, &header));
-    let too_large = cost.check(wanted.as_deref().unwrap_or(Path::new("runs/run.h5")))?;
+    cost.check_memory()?;
     let write = WriteOptions {
         force,
         compression: config.compression,
         mantissa_bits: config.mantissa_bits,
     };
     let (output, new) = output::new_file(wanted.as_deref(), &request.model.network, force)?;
+    let too_large = cost.check_disk(&output)?;
     let warnings = store::warning(&output).into_iter().chain(too_large);
     let mut warnings: Vec<String> = warnings.collect();
     warnings.extend(data_lints(&header, None).iter().map(ToString::to_string));
@@ -330,7 +331,7 @@ fn prepare(
     })
 }
 
-/// Checks that the options fit the model and its data.
+/// Checks that the options fit the model and its data, and the model the memory.
 fn check(config: &RunConfig, model: &OpenedModel) -> Result<(), ConfigError> {
     if config.by_class && model.classes.len() < 2 {
         return Err(ConfigError("by_class: the data have no classes".to_owned()));
@@ -339,7 +340,7 @@ fn check(config: &RunConfig, model: &OpenedModel) -> Result<(), ConfigError> {
         let what = "lca_test: there are no held-out examples";
         return Err(ConfigError(what.to_owned()));
     }
-    Ok(())
+    memory::check_recording(model.layout.params())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

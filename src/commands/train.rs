@@ -140,7 +140,7 @@ pub(super) fn train_with(
     }
     let PreparedTraining { header, trainer } = prepare(&config, ranks)?;
     let cost = RunCost::of(&header, &config, MemoryUse::of_training(&config, &header));
-    let too_large = cost.check(&output)?;
+    cost.check_memory()?;
     if let Some(ranks) = ranks.filter(|_| !watched.quiet) {
         print_message(&running_on(ranks, &header));
     }
@@ -156,15 +156,10 @@ pub(super) fn train_with(
     for line in lints.iter().filter(|_| watched.warns) {
         print_message(line);
     }
-    if let Some(warning) = too_large.as_ref().filter(|_| !watched.quiet) {
-        print_message(warning);
-    }
     if dry {
+        let too_large = cost.check_disk(&output)?;
+        too_large.as_ref().inspect(|warning| print_message(warning));
         return dry_run(&cost, &header, trainer);
-    }
-    let size = cost.line();
-    if !watched.quiet {
-        print_message(&size);
     }
     let write = WriteOptions {
         force,
@@ -172,10 +167,15 @@ pub(super) fn train_with(
         mantissa_bits: config.mantissa_bits,
     };
     let (output, new) = output::new_file(wanted, network, force)?;
+    let too_large = cost.check_disk(&output)?;
+    let costs: Vec<String> = too_large.into_iter().chain([cost.line()]).collect();
+    for line in costs.iter().filter(|_| !watched.quiet) {
+        print_message(line);
+    }
     let recorder = Recorder::begin(new, &header, write)?;
     let mut model = RunModel::new(header, Origin::Live);
     model.log.push(&warning.unwrap_or_default());
-    for line in too_large.iter().chain([&size]).chain(&lints) {
+    for line in costs.iter().chain(&lints) {
         model.log.push(line);
     }
     watched.cost = Some(cost);

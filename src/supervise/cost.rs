@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Failure;
 use super::memory::MemoryUse;
 use crate::config::{CheckpointEvery, ConfigError, RunConfig};
 use crate::memory::{available, size};
@@ -177,22 +178,26 @@ impl RunCost {
         format!("{}{more} gradient{plural}", self.gradients)
     }
 
-    /// Refuses a run that does not fit into memory, or whose file has no room on its disk for what does not depend on the
-    /// number of steps. Returns a warning if there is no room for all planned steps: the training may be stopped before.
+    /// Refuses a run that does not fit into memory.
     ///
     /// # Errors
     /// It does not fit. The message names the flag that helps most.
-    pub fn check(&self, output: &Path) -> Result<Option<String>, ConfigError> {
-        if let Some(there) = available() {
-            self.memory.check(self.params, there)?;
-        }
-        match store::free_space(output) {
-            Some(free) => self.check_disk(free),
-            None => Ok(None),
-        }
+    pub fn check_memory(&self) -> Result<(), ConfigError> {
+        available().map_or(Ok(()), |there| self.memory.check(self.params, there))
     }
 
-    fn check_disk(&self, free: u64) -> Result<Option<String>, ConfigError> {
+    /// Refuses a run whose file has no room on its disk for what does not depend on the number of steps. Returns a
+    /// warning if there is no room for all planned steps: the training may be stopped before.
+    ///
+    /// # Errors
+    /// There is no room. The message names the flag that helps most.
+    pub fn check_disk(&self, output: &Path) -> Result<Option<String>, Failure> {
+        let checked = store::free_space(output).map_or(Ok(None), |free| self.check_room(free));
+        checked
+            .map_err(|fault| Failure::Other(format!("no space for {}: {fault}", output.display())))
+    }
+
+    fn check_room(&self, free: u64) -> Result<Option<String>, String> {
         let steps = FileArray {
             name: "step",
             flag: "fewer --steps, or --lca-every,",
@@ -225,7 +230,7 @@ impl RunCost {
             .filter(|array| !array.grows)
             .collect();
         if let Some(fault) = too_large(&fixed) {
-            return Err(ConfigError(format!("the run file needs {fault}")));
+            return Err(format!("the run file needs {fault}"));
         }
         let fault = too_large(&arrays);
         Ok(fault.map(|fault| {
@@ -287,8 +292,8 @@ mod tests {
             gradients: 2,
             adaptive: true,
         };
-        let refused = |cost: &RunCost, free| cost.check_disk(free).err().map(|error| error.0);
-        let warned = |cost: &RunCost, free| cost.check_disk(free).ok().flatten();
+        let refused = |cost: &RunCost, free| cost.check_room(free).err();
+        let warned = |cost: &RunCost, free| cost.check_room(free).ok().flatten();
         assert_eq!(cost.file(), 7 << 20);
         assert_eq!(
             (refused(&cost, 7 << 20), warned(&cost, 7 << 20)),

@@ -36,6 +36,18 @@ pub fn check(
     }
 }
 
+/// Refuses the recording of a model with more parameters than fit into memory.
+///
+/// # Errors
+/// The parameters need more.
+pub fn check_recording(params: usize) -> Result<(), ConfigError> {
+    let memory = MemoryUse {
+        base: (params as u64).saturating_mul(EACH_RECORDED),
+        added: Vec::new(),
+    };
+    available().map_or(Ok(()), |there| memory.check(params, there))
+}
+
 fn refused(what: &str, need: u64, there: u64) -> ConfigError {
     ConfigError(format!(
         "{what} need at least {} of memory, but this machine has {}",

@@ -148,9 +148,10 @@ fn a_run_says_first_what_it_takes_and_is_refused_if_the_disk_is_too_small() {
         "many.h5",
     ];
     let many = run(folder.path(), &[&small[..], &many].concat());
-    assert_eq!(many.code, Some(2), "{many:?}");
+    assert_eq!(many.code, Some(1), "{many:?}");
     assert!(
-        many.stderr.contains("error: the run file needs at least "),
+        many.stderr
+            .contains("error: no space for many.h5: the run file needs at least "),
         "{many:?}"
     );
     assert!(

@@ -77,21 +77,20 @@ fn goes_on_bit_for_bit(flags: &[&str], steps: u64) {
     let reader = training.reader();
     let seen = training.grown(&reader, 0).committed;
     training.kill();
+    let committed = reader.refresh().unwrap().committed;
+    assert!(committed >= seen, "a committed step is lost");
     drop(reader);
 
     let mut training = Training::start(resume_command(&path), path.clone());
     let reader = training.reader();
-    assert!(
-        reader.refresh().unwrap().committed >= seen,
-        "a committed step is lost"
-    );
-    let seen = training.grown(&reader, seen).committed;
+    training.grown(&reader, committed);
     training.kill();
+    let committed = reader.refresh().unwrap().committed;
     drop(reader);
 
     let mut training = Training::start(resume_command(&path), path.clone());
     let reader = training.reader();
-    training.grown(&reader, seen);
+    training.grown(&reader, committed);
     training.signal("TERM");
     training.end();
     let state = reader.refresh().unwrap();
