@@ -421,6 +421,17 @@ def test_a_checkpoint_beside_ones_own(lcascope_says):
     lcascope_says("verify", "run.h5")
 
 
+@pytest.mark.parametrize(("every", "saved"), [("stop", [0, 2]), ("never", [0, 0]), (1, [1, 2])])
+def test_checkpoints_are_written_when_they_were_asked_for(every, saved: list[int]):
+    model, optimizer, inputs, labels = net()
+    arguments = {"data": (inputs, labels), "loss": F.cross_entropy, "quiet": True}
+    with lcascope.watch(model, optimizer, output="run.h5", checkpoint_every=every, **arguments):
+        for _ in range(2):
+            optimizer.step()
+    with h5py.File("run.h5") as file:
+        assert sorted(file[f"checkpoint/{slot}/step"][0] for slot in "01") == saved
+
+
 def test_a_checkpoint_within_a_step_of_several():
     model, optimizer, inputs, labels = net()
     with lcascope.watch(

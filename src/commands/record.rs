@@ -11,7 +11,7 @@ use super::prepare::{PreparedTraining, header_of, settings, snapshots};
 use super::resume::{ResumedRun, Steps, continue_run};
 use crate::app::RunModel;
 use crate::cli::RecordArgs;
-use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, recording_options};
+use crate::config::{ConfigError, Options, RunConfig, merge, recording_options};
 use crate::data::Batches;
 use crate::engine::GradientEngine;
 use crate::feed::Origin;
@@ -120,6 +120,7 @@ fn begin_new(
     let mut warnings: Vec<String> = warnings.collect();
     warnings.extend(data_lints(&header, None).iter().map(ToString::to_string));
     let recorder = Recorder::begin(new, &header, write)?;
+    let params = header.layout.params();
     let model = RunModel::new(header, Origin::Live);
     send(
         client,
@@ -133,7 +134,7 @@ fn begin_new(
     )?;
     let destinations = Destinations {
         recorder,
-        checkpoint_every: checkpoints(&config),
+        checkpoint_every: config.checkpoint_every.for_recording(params),
         listener: Some(Box::new(Told(
             client.try_clone().map_err(connection_failed)?,
         ))),
@@ -173,13 +174,15 @@ fn resume(
         .into());
     }
     let prepared = prepare(client, memory, request, &config, planned)?;
+    let params = prepared.header.layout.params();
+    let every = config.checkpoint_every.for_recording(params);
     let ResumedRun {
         model,
         trainer,
         recorder,
         start,
         checkpoint_every,
-    } = continue_run(run, &path, prepared, checkpoints(&config), Steps::Replaced)?;
+    } = continue_run(run, &path, prepared, every, Steps::Replaced)?;
     let mut listener = Told(client.try_clone().map_err(connection_failed)?);
     send(
         client,
@@ -200,15 +203,6 @@ fn resume(
     let beginning = RunStart::Resumed { start };
     let training = RunningTraining::spawn(model, trainer, destinations, beginning, &path)?;
     Ok((path, training))
-}
-
-/// Returns when checkpoints are written. By default not at times at which the program saves nothing of its own: it could
-/// not continue from there.
-fn checkpoints(config: &RunConfig) -> CheckpointEvery {
-    match config.checkpoint_every {
-        CheckpointEvery::Auto => CheckpointEvery::Stop,
-        every => every,
-    }
 }
 
 /// Resolves the options of a recording; the second value is the planned number of steps, 0 if it is unknown.

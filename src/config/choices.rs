@@ -230,6 +230,8 @@ pub enum CheckpointEvery {
     Seconds(u64),
     /// Only when the training is stopped.
     Stop,
+    /// Only on request.
+    Never,
 }
 
 /// Above this number of parameters, the two checkpoints would be most of a run file.
@@ -245,6 +247,17 @@ impl CheckpointEvery {
             every => every,
         }
     }
+
+    /// Resolves `Auto` for the recording of another program. Not at intervals: the program could not continue from a
+    /// time at which it saves nothing of its own.
+    #[must_use]
+    pub fn for_recording(self, params: usize) -> Self {
+        match self {
+            Self::Auto if params > MANY_PARAMETERS => Self::Never,
+            Self::Auto => Self::Stop,
+            every => every,
+        }
+    }
 }
 
 impl FromStr for CheckpointEvery {
@@ -254,6 +267,7 @@ impl FromStr for CheckpointEvery {
         match text {
             "auto" => return Ok(Self::Auto),
             "stop" => return Ok(Self::Stop),
+            "never" => return Ok(Self::Never),
             _ => {}
         }
         let number = |digits: &str, unit: u64| {
@@ -268,7 +282,7 @@ impl FromStr for CheckpointEvery {
             .ok_or_else(|| {
                 ConfigError(format!(
                     "invalid interval `{text}`: use a number of steps, such as 500, a time, such as \
-                     90s, 10m or 2h, or `stop`"
+                     90s, 10m or 2h, `stop` or `never`"
                 ))
             })
     }
@@ -279,6 +293,7 @@ impl fmt::Display for CheckpointEvery {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Stop => f.write_str("stop"),
+            Self::Never => f.write_str("never"),
             Self::Steps(steps) => steps.fmt(f),
             Self::Seconds(seconds) => write!(f, "{seconds}s"),
         }
@@ -312,5 +327,27 @@ pub mod word {
             other => other.to_string(),
         };
         text.parse().map(Some).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_checkpoints_are_only_written_when_needed_and_those_of_a_recording_on_request() {
+        let every = |words: &str| words.parse::<CheckpointEvery>().unwrap();
+        let found = [MANY_PARAMETERS, MANY_PARAMETERS + 1].map(|params| {
+            ["auto", "stop", "never", "7", "2m"].map(|words| {
+                let of = [
+                    every(words).for_params(params),
+                    every(words).for_recording(params),
+                ];
+                of.map(|it| it.to_string()).join(" ")
+            })
+        });
+        let given = ["stop stop", "never never", "7 7", "120s 120s"];
+        assert_eq!(found[0], [&["60s stop"], &given[..]].concat()[..]);
+        assert_eq!(found[1], [&["stop never"], &given[..]].concat()[..]);
     }
 }

@@ -180,7 +180,7 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
-    /// Write a checkpoint every N steps, at an interval such as 90s, 10m or 2h, or only when stopped (`stop`)
+    /// Write a checkpoint every N steps, at an interval such as 90s, 10m or 2h, only when stopped (`stop`), or `never`
     /// [default: 60s; stop above 10 million parameters]
     #[arg(long, value_name = "N|TIME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]

@@ -53,7 +53,7 @@ impl RunCost {
         let checkpoint = header.checkpoint.iter();
         let checkpoint = checkpoint.map(|array| (array.kind.width() * array.len) as u64);
         let checkpoints = match config.checkpoint_every.for_params(header.layout.params()) {
-            CheckpointEvery::Stop => 0,
+            CheckpointEvery::Stop | CheckpointEvery::Never => 0,
             _ => 2,
         };
         let weights = rows(config.record_weights) + u64::from(config.record_weights > 0);

@@ -493,6 +493,10 @@ impl Sink for StepOutlet {
         self.checkpoints.is_due(done)
     }
 
+    fn wants_last_checkpoint(&self) -> bool {
+        self.checkpoints.every != CheckpointEvery::Never
+    }
+
     fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
         self.recorder.checkpoint(checkpoint).map_err(|_| SinkClosed)
     }
@@ -516,7 +520,7 @@ impl Checkpoints {
 
     fn is_due(&mut self, done: u64) -> bool {
         let due = match self.every {
-            CheckpointEvery::Auto | CheckpointEvery::Stop => false,
+            CheckpointEvery::Auto | CheckpointEvery::Stop | CheckpointEvery::Never => false,
             CheckpointEvery::Steps(steps) => done - self.last_step >= steps,
             CheckpointEvery::Seconds(seconds) => {
                 self.last_time.elapsed() >= Duration::from_secs(seconds)

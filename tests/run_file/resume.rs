@@ -108,9 +108,9 @@ fn goes_on_bit_for_bit(flags: &[&str], steps: u64) {
 }
 
 /// A run of 300 steps that was stopped after a few.
-fn stopped(folder: &TempDir) -> PathBuf {
+fn stopped(folder: &TempDir, checkpoints: &str) -> PathBuf {
     let net = network(folder);
-    let flags = [net.to_str().unwrap(), "--steps=300", "--checkpoint-every=7"];
+    let flags = [net.to_str().unwrap(), "--steps=300", checkpoints];
     let (command, path) = train_command(folder.path(), "stopped.h5", &flags);
     let mut training = Training::start(command, path.clone());
     let reader = training.reader();
@@ -126,11 +126,26 @@ fn stopped(folder: &TempDir) -> PathBuf {
     path
 }
 
+#[test]
+fn without_checkpoints_a_stopped_run_resumes_from_its_start() {
+    let folder = tempdir().unwrap();
+    let path = stopped(&folder, "--checkpoint-every=never");
+    let run = Resumable::open(&path).unwrap();
+    let shape = run.reader().header().checkpoint.clone();
+    assert!(run.checkpoint(&shape, |_| true).unwrap().is_none());
+    drop(run);
+    resume_to_the_end(&path);
+    assert_verified(&path);
+    let net = network(&folder);
+    let flags = [net.to_str().unwrap(), "--steps=300"];
+    assert_same_numbers(&train(folder.path(), "whole.h5", &flags), &path);
+}
+
 /// It looked at the run before the other one went on with it and ended.
 #[test]
 fn resuming_a_run_that_another_process_resumed_is_refused() {
     let folder = tempdir().unwrap();
-    let path = stopped(&folder);
+    let path = stopped(&folder, "--checkpoint-every=7");
     let late = Resumable::open(&path).unwrap();
     let keep = KeptPart {
         steps: late.committed(),

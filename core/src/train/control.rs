@@ -121,7 +121,12 @@ pub trait Sink {
         false
     }
 
-    /// Takes the state after the last step done: when it was due, and when the user stops the training.
+    /// Whether the state is wanted when the training ends before its last planned step, to resume from.
+    fn wants_last_checkpoint(&self) -> bool {
+        true
+    }
+
+    /// Takes the state after the last step done: when it was due or requested, and at the end if it is wanted there.
     ///
     /// # Errors
     /// The run must end: its records can no longer be kept.
@@ -229,7 +234,7 @@ fn drive(
             saved = done;
         }
     };
-    if trainer.steps_done() > saved {
+    if trainer.steps_done() > saved && sink.wants_last_checkpoint() {
         sink.checkpoint(trainer.checkpoint())?;
     }
     Ok(status)
