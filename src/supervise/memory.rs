@@ -10,9 +10,8 @@ use crate::optim::Overrides;
 use crate::record::{ParamTotals, RunHeader};
 
 /// The least memory that a recording keeps for each parameter, in bytes: weights at both ends of a step (8), gradients
-/// there and at an inner point (12), their sum along the step (8), running totals (20), and allocation and signs of the
-/// last step (9).
-const EACH_RECORDED: u64 = 57;
+/// there and at an inner point (12), running totals (20), and allocation and signs of the last step (9).
+const EACH_RECORDED: u64 = 49;
 
 /// The least memory that a training keeps for each parameter, in bytes: also weights at an inner point, and the engine's
 /// sum of gradients.
@@ -85,8 +84,8 @@ impl MemoryUse {
         let optimizer: usize = arrays.map(|array| 4 * array.len).sum();
         let params = header.layout.params() as u64;
         let added = [
-            // Three gradients and their sum.
-            ("without --lca-test", config.lca_test, 20),
+            // Three gradients.
+            ("without --lca-test", config.lca_test, 12),
             // Gradients by class at three points.
             (
                 "without --by-class",

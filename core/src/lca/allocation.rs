@@ -588,8 +588,8 @@ mod tests {
             } else {
                 a / f64::from(delta)
             };
-            let mut inner = InnerSums::default();
-            inner.new_node(1).0[0] = (6.0 * mean - f64::from(start) - f64::from(end)) / 4.0;
+            let middle = (6.0 * mean - f64::from(start) - f64::from(end)) / 4.0;
+            let inner = InnerSums::with_one(vec![single(middle)]);
             let (at_start, at_end) = ([start], [end]);
             let path = StepPath {
                 from: &[0.0],
@@ -761,8 +761,7 @@ mod tests {
         let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&v| f64::from(v)).collect() };
         for step in 0..4 {
             let (from, to, start, middle, end) = (vector(), vector(), vector(), vector(), vector());
-            let mut inner = InnerSums::default();
-            inner.new_node(params).0.copy_from_slice(&wide(&middle));
+            let inner = InnerSums::with_one(middle.clone());
             let path = StepPath {
                 from: &from,
                 to: &to,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use pulp::Arch;
 
 use super::blocks::{Block, CHUNK, Rest, Sum, blocks, useful_threads};
-use super::path::{InnerSums, StepPath, movement, widen};
+use super::path::{Addition, InnerSums, StepPath, movement, widen};
 use super::quadrature::{NodePosition, NodeSums, Rule};
 use crate::engine::Evaluation;
 use crate::layout::ParamLayout;
@@ -217,8 +217,11 @@ impl Integrator {
         let classes = start.train.class_gradient.len() / theta.len().max(1);
         self.layer_sums.clear(self.layers);
         self.class_layer_sums.clear(classes * self.layers);
-        self.train.clear();
-        self.held_out.clear();
+        let mut point = std::mem::take(&mut self.point);
+        self.train.clear(&mut point.train.gradient);
+        if let Some(held_out) = &mut point.held_out {
+            self.held_out.clear(&mut held_out.gradient);
+        }
         self.add_node(start, (theta, next), NodePosition::Start);
         self.add_node(end, (theta, next), NodePosition::End);
 
@@ -227,7 +230,6 @@ impl Integrator {
         let mut at = Rule::Trapezoid;
         let mut coarse: Vec<f64> = self.layer_sums.integral(Rule::FirstOrder).collect();
         let mut fine: Vec<f64> = self.layer_sums.integral(Rule::Trapezoid).collect();
-        let mut point = std::mem::take(&mut self.point);
         let (layer_error, total) = loop {
             while at.segments() < rule.segments() {
                 at = at.refined();
@@ -235,6 +237,10 @@ impl Integrator {
                 for alpha in at.new_inner_nodes() {
                     evaluate(alpha, &mut point)?;
                     self.add_node(&point, (theta, next), NodePosition::Inner);
+                    self.train.keep(&mut point.train.gradient);
+                    if let Some(held_out) = &mut point.held_out {
+                        self.held_out.keep(&mut held_out.gradient);
+                    }
                     evals += 1;
                 }
                 coarse = std::mem::replace(&mut fine, self.layer_sums.integral(at).collect());
@@ -303,16 +309,17 @@ impl Integrator {
             arch: *arch,
             ends,
         };
-        let sum = is_inner.then(|| train.new_node(params));
+        let sum = if is_inner {
+            train.new_node(params)
+        } else {
+            None
+        };
         node.add(&point.train.gradient, sum, dots);
         let layers = by_layer(self.layers, blocks, dots);
         self.layer_sums.add_node(place, layers.into_iter());
         if let (true, Some(held_out_point)) = (is_inner, &point.held_out) {
-            node.add(
-                &held_out_point.gradient,
-                Some(held_out.new_node(params)),
-                dots,
-            );
+            let sum = held_out.new_node(params);
+            node.add(&held_out_point.gradient, sum, dots);
         }
         let sums = self.class_layer_sums.components();
         if sums > 0 {
@@ -344,10 +351,12 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Adds a gradient (`[P]`) to `sum`, or overwrites it if its flag is set, and sets `dots` to `⟨Δ, g⟩` of each
-    /// block.
-    fn add(&self, gradient: &[f32], sum: Option<(&mut [f64], bool)>, dots: &mut [f64]) {
-        let (sum, overwrite) = sum.unwrap_or_default();
+    /// Adds a gradient (`[P]`) to a sum, if there is one, and sets `dots` to `⟨Δ, g⟩` of each block.
+    fn add(&self, gradient: &[f32], to: Option<Addition<'_>>, dots: &mut [f64]) {
+        let (sum, first) = match to {
+            Some(Addition { sum, first }) => (sum, first),
+            None => (&mut [][..], &[][..]),
+        };
         let has_sum = !sum.is_empty();
         let mut rest = Rest(sum);
         let parts = self.blocks.iter().zip(dots).map(move |(block, dot)| {
@@ -359,7 +368,7 @@ impl Node<'_> {
             let gradient = &gradient[block.range.clone()];
             *dot = self.arch.dispatch(
                 #[inline(always)]
-                || add_block(self.ends, start, gradient, sum, overwrite),
+                || add_block(self.ends, start, gradient, sum, first),
             );
         });
     }
@@ -372,7 +381,7 @@ fn add_block(
     start: usize,
     gradient: &[f32],
     sum: &mut [f64],
-    overwrite: bool,
+    first: &[f32],
 ) -> f64 {
     let mut dot = Sum::default();
     let (mut delta, mut wide) = ([0.0; CHUNK], [0.0; CHUNK]);
@@ -385,12 +394,11 @@ fn add_block(
         let Some(sum) = sum.get_mut(at..at + len) else {
             continue;
         };
-        if overwrite {
-            sum.copy_from_slice(wide);
-        } else {
-            for (sum, value) in sum.iter_mut().zip(wide) {
-                *sum += *value;
-            }
+        if !first.is_empty() {
+            widen(first, start + at, sum);
+        }
+        for (sum, value) in sum.iter_mut().zip(wide) {
+            *sum += *value;
         }
     }
     dot.total()

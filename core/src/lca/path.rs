@@ -5,55 +5,144 @@ use super::quadrature::Rule;
 /// Sums of the gradient at the inner nodes of a segment. The gradients at its ends are kept by their owner.
 #[derive(Default)]
 pub struct InnerSums {
-    /// `[P]`: over the odd nodes of the current rule.
-    odd: Vec<f64>,
-    /// `[P]`: over the even ones.
-    even: Vec<f64>,
-    /// True once the step has had such nodes. Until then, the vector holds an earlier step's sum.
-    has_odd: bool,
-    has_even: bool,
+    /// Over the odd nodes of the current rule.
+    odd: NodeSum,
+    /// Over the even ones.
+    even: NodeSum,
+}
+
+/// The sum of the gradient at some nodes, `[P]`. The gradient at a single node is kept as it is, which takes half the
+/// memory: most steps have only one inner node.
+#[derive(Default)]
+struct NodeSum {
+    nodes: Nodes,
+    one: Vec<f32>,
+    many: Vec<f64>,
+}
+
+/// The vector that holds a sum; the others hold an earlier step's.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Nodes {
+    #[default]
+    None,
+    One,
+    Many,
+}
+
+/// The sum to which a node's gradient is to be added, `[P]`.
+pub struct Addition<'a> {
+    pub sum: &'a mut [f64],
+    /// The gradient with which the sum begins, or empty if it has begun.
+    pub first: &'a [f32],
 }
 
 impl InnerSums {
-    /// Forgets all nodes.
-    pub fn clear(&mut self) {
-        (self.has_odd, self.has_even) = (false, false);
+    /// Forgets all nodes. A gradient that was kept becomes the memory for the next one, `spare`, if there is none.
+    pub fn clear(&mut self, spare: &mut Vec<f32>) {
+        if spare.is_empty() && self.odd.nodes == Nodes::One {
+            std::mem::swap(spare, &mut self.odd.one);
+        }
+        (self.odd.nodes, self.even.nodes) = (Nodes::None, Nodes::None);
     }
 
-    /// Returns the sum to which a new node is to be added (`[P]`), and whether it has to be overwritten instead.
-    pub fn new_node(&mut self, params: usize) -> (&mut [f64], bool) {
-        self.odd.resize(params, 0.0);
-        let is_first = !std::mem::replace(&mut self.has_odd, true);
-        (&mut self.odd, is_first)
+    /// Returns the sum to which the gradient at a new node is to be added. The first has none: it is to be
+    /// [kept](Self::keep).
+    pub fn new_node(&mut self, params: usize) -> Option<Addition<'_>> {
+        self.odd.add(params)
+    }
+
+    /// Keeps the gradient at the node added last if it is the first one, in exchange for other memory.
+    pub fn keep(&mut self, gradient: &mut Vec<f32>) {
+        if self.odd.nodes == Nodes::One {
+            std::mem::swap(&mut self.odd.one, gradient);
+        }
     }
 
     /// Prepares for a finer rule: the odd nodes become even.
     pub fn refine(&mut self) {
-        if !std::mem::take(&mut self.has_odd) {
-            return;
+        let Self { odd, even } = self;
+        match (odd.nodes, even.nodes) {
+            (Nodes::None, _) => return,
+            (_, Nodes::None) => std::mem::swap(odd, even),
+            _ => even.merge(odd),
         }
-        if std::mem::replace(&mut self.has_even, true) {
-            for (even, odd) in self.even.iter_mut().zip(&self.odd) {
-                *even += odd;
-            }
-        } else {
-            std::mem::swap(&mut self.odd, &mut self.even);
-        }
+        self.odd.nodes = Nodes::None;
     }
 
     /// Returns the average along the segment by `rule`, from these sums and the gradients at both ends (`[P]`).
     pub fn average<'a>(&'a self, rule: Rule, start: &'a [f32], end: &'a [f32]) -> MeanGradient<'a> {
-        fn some(sum: &[f64], there_are: bool) -> &[f64] {
-            if there_are { sum } else { &[] }
-        }
         MeanGradient {
             weights: rule.weights(),
             start,
             end,
-            odd: some(&self.odd, self.has_odd),
-            even: some(&self.even, self.has_even),
+            odd: self.odd.known(),
+            even: self.even.known(),
         }
     }
+
+    /// The sums with one node, that has this gradient.
+    #[cfg(test)]
+    pub fn with_one(mut gradient: Vec<f32>) -> Self {
+        let mut sums = Self::default();
+        assert!(sums.new_node(gradient.len()).is_none());
+        sums.keep(&mut gradient);
+        sums
+    }
+}
+
+impl NodeSum {
+    fn add(&mut self, params: usize) -> Option<Addition<'_>> {
+        let before = self.nodes;
+        self.nodes = match before {
+            Nodes::None => Nodes::One,
+            Nodes::One | Nodes::Many => Nodes::Many,
+        };
+        if before == Nodes::None {
+            return None;
+        }
+        self.many.resize(params, 0.0);
+        Some(Addition {
+            sum: &mut self.many,
+            first: if before == Nodes::One { &self.one } else { &[] },
+        })
+    }
+
+    /// Adds another sum to this one; neither is empty.
+    fn merge(&mut self, other: &Self) {
+        if std::mem::replace(&mut self.nodes, Nodes::Many) == Nodes::One {
+            self.many.clear();
+            self.many.extend(self.one.iter().copied().map(f64::from));
+        }
+        match other.known() {
+            KnownSum::Zero => {}
+            KnownSum::One(values) => {
+                for (sum, value) in self.many.iter_mut().zip(values) {
+                    *sum += f64::from(*value);
+                }
+            }
+            KnownSum::Many(values) => {
+                for (sum, value) in self.many.iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+
+    fn known(&self) -> KnownSum<'_> {
+        match self.nodes {
+            Nodes::None => KnownSum::Zero,
+            Nodes::One => KnownSum::One(&self.one),
+            Nodes::Many => KnownSum::Many(&self.many),
+        }
+    }
+}
+
+/// A sum of gradients.
+#[derive(Clone, Copy)]
+enum KnownSum<'a> {
+    Zero,
+    One(&'a [f32]),
+    Many(&'a [f64]),
 }
 
 /// ḡ: a gradient averaged along the segment, `[P]`.
@@ -65,8 +154,8 @@ pub struct MeanGradient<'a> {
     pub start: &'a [f32],
     /// Gradient at its end.
     pub end: &'a [f32],
-    odd: &'a [f64],
-    even: &'a [f64],
+    odd: KnownSum<'a>,
+    even: KnownSum<'a>,
 }
 
 impl<'a> MeanGradient<'a> {
@@ -77,8 +166,8 @@ impl<'a> MeanGradient<'a> {
             weights: Rule::FirstOrder.weights(),
             start,
             end,
-            odd: &[],
-            even: &[],
+            odd: KnownSum::Zero,
+            even: KnownSum::Zero,
         }
     }
 
@@ -94,9 +183,17 @@ impl<'a> MeanGradient<'a> {
             *out = start * f64::from(s) + end * f64::from(e);
         }
         for (weight, sum) in [(odd, self.odd), (even, self.even)] {
-            if !sum.is_empty() {
-                for (out, sum) in out.iter_mut().zip(&sum[range.clone()]) {
-                    *out += weight * sum;
+            match sum {
+                KnownSum::Zero => {}
+                KnownSum::One(values) => {
+                    for (out, &value) in out.iter_mut().zip(&values[range.clone()]) {
+                        *out += weight * f64::from(value);
+                    }
+                }
+                KnownSum::Many(values) => {
+                    for (out, value) in out.iter_mut().zip(&values[range.clone()]) {
+                        *out += weight * value;
+                    }
                 }
             }
         }

@@ -330,6 +330,11 @@ impl Team<'_> {
             (true, true) => classes,
         };
 
+        // The first shard works in the memory of the result.
+        if let (true, Some(first)) = (gradients > 0, shards.first_mut()) {
+            first.reserve(gradients);
+            std::mem::swap(first.gradients[0].memory(), &mut out.gradient);
+        }
         run_shards(
             subset,
             params,
@@ -346,19 +351,10 @@ impl Team<'_> {
         }
         tally.write(subset.examples.len(), out);
 
-        out.gradient
-            .resize(if with_gradient { params.len() } else { 0 }, 0.0);
-        out.class_gradient
-            .resize(if by_class { classes * params.len() } else { 0 }, 0.0);
-        if !with_gradient {
-            return;
-        }
-        let all: Vec<&[f32]> = (shards.iter())
-            .flat_map(|shard| &shard.gradients[..gradients])
-            .map(Gradient::values)
-            .collect();
-        sum_in_order(workers.len(), &all, &mut out.gradient);
+        out.class_gradient.clear();
         if by_class {
+            out.class_gradient.resize(classes * params.len(), 0.0);
+            let all = all_gradients(shards, gradients);
             // The class of each entry of `all`.
             let classes_of: Vec<Option<usize>> = if split_backward {
                 (0..count).flat_map(|_| (0..classes).map(Some)).collect()
@@ -372,10 +368,34 @@ impl Team<'_> {
                     .filter(|(of, _)| **of == Some(class))
                     .map(|(_, gradient)| *gradient)
                     .collect();
-                sum_in_order(workers.len(), &of_class, sum);
+                add_in_order(workers.len(), sum, &of_class);
             }
         }
+        if let (true, Some(first)) = (gradients > 0, shards.first_mut()) {
+            std::mem::swap(first.gradients[0].memory(), &mut out.gradient);
+            let rest = &all_gradients(shards, gradients)[1..];
+            add_in_order(workers.len(), &mut out.gradient, rest);
+        } else {
+            out.gradient.clear();
+            out.gradient
+                .resize(if with_gradient { params.len() } else { 0 }, 0.0);
+        }
     }
+}
+
+impl Shard {
+    /// Makes room for so many gradients.
+    fn reserve(&mut self, gradients: usize) {
+        if self.gradients.len() < gradients {
+            self.gradients.resize_with(gradients, Gradient::default);
+        }
+    }
+}
+
+/// Returns the gradients of all shards, so many of each, in the order in which they are summed.
+fn all_gradients(shards: &[Shard], each: usize) -> Vec<&[f32]> {
+    let all = shards.iter().flat_map(|shard| &shard.gradients[..each]);
+    all.map(Gradient::values).collect()
 }
 
 /// Evaluates all shards, each with this many gradients.
@@ -398,9 +418,7 @@ fn run_shards(
             let mut slot = slot.try_lock().expect("each shard is taken once");
             let shard = &mut **slot;
             shard.tally.clear(classes);
-            if shard.gradients.len() < gradients {
-                shard.gradients.resize_with(gradients, Gradient::default);
-            }
+            shard.reserve(gradients);
             for gradient in &mut shard.gradients[..gradients] {
                 gradient.begin(params.len());
             }
@@ -439,13 +457,16 @@ fn run_on_all(workers: &mut [Worker], work: impl Fn(&mut Worker) + Sync) {
     });
 }
 
-/// Sets `out[i] = Σ_k parts[k][i]`, summed in double precision in the order of `parts`, whatever the number of threads.
-fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
+/// Adds `Σ_k parts[k][i]` to `out[i]`, in double precision and in the order of `parts`, whatever the number of threads.
+fn add_in_order(threads: usize, out: &mut [f32], parts: &[&[f32]]) {
     const BLOCK: usize = 512; // the running sums of a block stay in registers and L1
-    let sum = |start: usize, out: &mut [f32]| {
+    let add = |start: usize, out: &mut [f32]| {
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let from = start + block * BLOCK;
             let mut sums = [0.0_f64; BLOCK];
+            for (sum, &x) in sums.iter_mut().zip(&*out) {
+                *sum += f64::from(x);
+            }
             for part in parts {
                 for (sum, &x) in sums.iter_mut().zip(&part[from..from + out.len()]) {
                     *sum += f64::from(x);
@@ -461,14 +482,14 @@ fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
     };
     // Below this many additions, another thread costs more than it saves.
     if threads < 2 || parts.len() * out.len() < 1 << 18 {
-        return sum(0, out);
+        return add(0, out);
     }
     let share = out.len().div_ceil(threads);
     for_each(
         threads,
         out.chunks_mut(share).enumerate(),
         |(index, out)| {
-            sum(index * share, out);
+            add(index * share, out);
         },
     );
 }
@@ -509,10 +530,10 @@ mod tests {
             .collect();
         let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
         let mut one = vec![0.0; 20_000];
-        sum_in_order(1, &parts, &mut one);
+        add_in_order(1, &mut one, &parts);
         for threads in 2..5 {
             let mut many = vec![0.0; 20_000];
-            sum_in_order(threads, &parts, &mut many);
+            add_in_order(threads, &mut many, &parts);
             assert_eq!(one, many);
         }
         let naive: f64 = parts.iter().map(|part| f64::from(part[123])).sum();

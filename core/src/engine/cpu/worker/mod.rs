@@ -35,6 +35,11 @@ impl Gradient {
     pub fn values(&self) -> &[f32] {
         &self.values
     }
+
+    /// Returns the vector, to be exchanged with another.
+    pub fn memory(&mut self) -> &mut Vec<f32> {
+        &mut self.values
+    }
 }
 
 /// Sums of losses and counts, by class.
