@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lcascope::analysis::concentration::concentration;
 use lcascope::analysis::moments::{KEEP, Moments};
 use lcascope::analysis::nulls::{Draws, NullModel, null};
@@ -51,7 +51,11 @@ fn sorting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("2,000,000 parameters");
     group.sample_size(10);
     group.bench_function("concentration", |bencher| {
-        bencher.iter(|| concentration(black_box(&totals)));
+        bencher.iter_batched_ref(
+            || totals.clone(),
+            |totals| concentration(black_box(totals)),
+            BatchSize::LargeInput,
+        );
     });
     group.finish();
 }

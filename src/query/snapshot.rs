@@ -63,25 +63,30 @@ pub(super) fn answer(
             ..seen.snapshot.clone()
         }));
     }
-    let Some((_, lca_sum, helped)) = input.reader.help_snapshot(latest, &params)? else {
-        return Ok(Answer::Unknown(
-            "the run file cannot be read at the moment".to_owned(),
-        ));
+    // One after the other, and in place: there may be very many.
+    let Some(helped) = input.reader.helped_snapshot(latest, &params)? else {
+        return Ok(no_snapshot());
     };
-    let sides = concentration(&lca_sum);
     let all: u64 = helped.iter().copied().map(u64::from).sum();
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     let mean_helped = all as f64 / (helped.len() as f64 * latest as f64);
+    let bins = iterations_helped(&helped, latest).to_vec();
+    drop(helped);
+    let Some(mut lca_sum) = input.reader.lca_snapshot(latest, &params)? else {
+        return Ok(no_snapshot());
+    };
+    let kurtosis = tails::excess_kurtosis(&lca_sum);
+    let sides = concentration(&mut lca_sum);
     let snapshot = Snapshot {
         steps: latest,
         until: input.steps.end,
         params: lca_sum.len() as u64,
-        helped: iterations_helped(&helped, latest).to_vec(),
+        helped: bins,
         mean_helped,
         helping: sides.helping,
         hurting: sides.hurting,
-        kurtosis: tails::excess_kurtosis(&lca_sum),
-        tail_index: tails::tail_index(&lca_sum),
+        kurtosis,
+        tail_index: tails::tail_index(&mut lca_sum),
     };
     seen.insert(
         0,
@@ -92,6 +97,10 @@ pub(super) fn answer(
     );
     seen.truncate(SEEN);
     Ok(Answer::Snapshot(snapshot))
+}
+
+fn no_snapshot() -> Answer {
+    Answer::Unknown("the run file cannot be read at the moment".to_owned())
 }
 
 /// Returns the message that there are no totals of the parameters, short and with the reason.

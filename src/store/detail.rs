@@ -163,22 +163,34 @@ impl RunReader {
         }))
     }
 
-    /// Only the allocations of such a snapshot: the number of steps, Σ A, and the steps with A < 0.
+    /// Only the sums of allocations, Σ A, of such a snapshot.
     ///
     /// # Errors
     /// The file cannot be read.
-    #[expect(clippy::type_complexity, reason = "two columns of the snapshot")]
-    pub fn help_snapshot(
+    pub fn lca_snapshot(
         &self,
         at_most: u64,
         range: &Range<usize>,
-    ) -> Result<Option<(u64, Vec<f64>, Vec<u32>)>, StoreError> {
-        let Some((sums, row)) = self.snapshot(at_most)? else {
-            return Ok(None);
-        };
-        let lca_sum = sums.read_as(row..row + 1, range)?;
-        let helped = self.snapshot_counts("param/helped", row, range)?;
-        Ok(Some((sums.steps[row], lca_sum, helped)))
+    ) -> Result<Option<Vec<f64>>, StoreError> {
+        let found = self.snapshot(at_most)?;
+        found
+            .map(|(sums, row)| sums.read_as(row..row + 1, range))
+            .transpose()
+    }
+
+    /// Only the numbers of steps with A < 0 of such a snapshot.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn helped_snapshot(
+        &self,
+        at_most: u64,
+        range: &Range<usize>,
+    ) -> Result<Option<Vec<u32>>, StoreError> {
+        let found = self.snapshot(at_most)?;
+        found
+            .map(|(_, row)| self.snapshot_counts("param/helped", row, range))
+            .transpose()
     }
 
     /// The latest snapshot after at most `at_most` steps, and its row.

@@ -74,7 +74,7 @@ fn tails_of_values() {
     let k = tails::tail_size(sample.len() as u64);
     assert_eq!(Value::from(k), golden["tails"]["k"]);
     near(
-        tails::tail_index(&sample).unwrap(),
+        tails::tail_index(&mut sample).unwrap(),
         &golden["tails"]["hill"],
         1e-10,
     );
@@ -100,7 +100,7 @@ fn tails_of_the_run_files_histogram() {
 #[test]
 fn concentration_of_totals() {
     let golden = &golden()["concentration"];
-    let found = concentration(&numbers(&golden["totals"]));
+    let found = concentration(&mut numbers(&golden["totals"]));
     let check = |side: Side, golden: &Value| {
         assert_eq!(Value::from(side.count), golden["count"]);
         near(side.total, &golden["total"], 1e-10);

@@ -44,28 +44,31 @@ pub struct Concentration {
     pub unknown: usize,
 }
 
-/// Measures the concentration of per-parameter totals (Σ A, in nats). Sorts a copy: about 100 ns per parameter.
+/// Measures the concentration of per-parameter totals (Σ A, in nats), which it sorts.
 #[must_use]
-pub fn concentration(totals: &[f64]) -> Concentration {
-    let side = |sign: f64| -> Vec<f64> {
-        let own = totals.iter().map(|total| sign * total);
-        own.filter(|x| *x > 0.0 && x.is_finite()).collect()
-    };
+pub fn concentration(totals: &mut [f64]) -> Concentration {
+    totals.sort_unstable_by(f64::total_cmp);
+    // NaN and infinities are at both ends.
+    let finite = totals.partition_point(|x| x.total_cmp(&f64::MIN).is_lt())
+        ..totals.partition_point(|x| x.total_cmp(&f64::MAX).is_le());
+    let unknown = totals.len() - finite.len();
+    let known = &totals[finite];
+    let (helping, rest) = known.split_at(known.partition_point(|x| *x < 0.0));
+    let (zero, hurting) = rest.split_at(rest.partition_point(|x| *x == 0.0));
     Concentration {
-        helping: Side::of(side(-1.0)),
-        hurting: Side::of(side(1.0)),
-        zero: totals.iter().filter(|total| **total == 0.0).count(),
-        unknown: totals.iter().filter(|total| !total.is_finite()).count(),
+        helping: Side::of(helping.iter().map(|x| -x)),
+        hurting: Side::of(hurting.iter().rev().copied()),
+        zero: zero.len(),
+        unknown,
     }
 }
 
 impl Side {
-    /// Measures one side from its positive, finite totals.
+    /// Measures one side from its positive, finite totals, the largest first.
     #[expect(clippy::cast_precision_loss, reason = "counts of parameters")]
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(|a, b| b.total_cmp(a));
+    fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
         let n = values.len();
-        let Some(&largest) = values.first() else {
+        let Some(largest) = values.clone().next() else {
             return Self {
                 count: 0,
                 total: 0.0,
@@ -75,7 +78,7 @@ impl Side {
             };
         };
         // In units of the largest, so that no sum overflows.
-        let shares = || values.iter().map(|value| value / largest);
+        let shares = || values.clone().map(|value| value / largest);
         let sum: f64 = shares().sum();
         let count = n as f64;
         // The i-th largest, from 0, is x_{n−i}.
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_example_in_the_module_docs_holds() {
-        let found = concentration(&[3.0, 1.0, -7.0, 0.0, 4.0, 2.0, f64::NAN, f64::INFINITY]);
+        let found = concentration(&mut [3.0, 1.0, -7.0, 0.0, 4.0, 2.0, f64::NAN, f64::INFINITY]);
         let hurting = found.hurting;
         assert_eq!((hurting.count, hurting.total), (4, 10.0));
         assert!((hurting.gini - 0.25).abs() < 1e-15);
@@ -129,26 +132,26 @@ mod tests {
 
     #[test]
     fn undefined_results_are_none() {
-        for totals in [&[][..], &[0.0, f64::NAN, f64::NEG_INFINITY]] {
+        for totals in [&mut [][..], &mut [0.0, f64::NAN, f64::NEG_INFINITY]] {
             let side = concentration(totals).helping;
             assert_eq!((side.count, side.total), (0, 0.0));
             assert!(side.gini.is_nan() && side.top.is_nan() && side.ninety.is_nan());
         }
-        let ends = concentration(&[f64::MAX, f64::MAX, -5e-324, -5e-324]);
+        let ends = concentration(&mut [f64::MAX, f64::MAX, -5e-324, -5e-324]);
         assert_eq!((ends.hurting.gini, ends.helping.gini), (0.0, 0.0));
     }
 
     #[test]
     fn the_top_percent_is_rounded_up_and_ninety_percent_may_be_exact() {
         let one = |n: usize| -> Vec<f64> { (0..n).map(|_| -0.1).collect() };
-        let equal = concentration(&one(200)).helping;
+        let equal = concentration(&mut one(200)).helping;
         assert!((equal.top - 0.01).abs() < 1e-12);
         assert_eq!(equal.ninety, 0.9);
-        assert!((concentration(&one(201)).helping.top - 3.0 / 201.0).abs() < 1e-12);
+        assert!((concentration(&mut one(201)).helping.top - 3.0 / 201.0).abs() < 1e-12);
         // One of a thousand does almost everything.
         let mut totals = vec![-1e-9; 1000];
         totals[500] = -1.0;
-        let helping = concentration(&totals).helping;
+        let helping = concentration(&mut totals).helping;
         assert!(helping.gini > 0.998 && helping.top > 0.999 && helping.ninety == 0.001);
     }
 
@@ -158,8 +161,8 @@ mod tests {
             x in prop::collection::vec(1e-6..10.0_f64, 1..300), scale in -200..200_i32,
         ) {
             let scale = 2_f64.powi(scale);
-            let totals: Vec<f64> = x.iter().map(|x| -x * scale).collect();
-            let side = concentration(&totals).helping;
+            let mut totals: Vec<f64> = x.iter().map(|x| -x * scale).collect();
+            let side = concentration(&mut totals).helping;
             prop_assert!((side.gini - gini_of_pairs(&x)).abs() < 1e-12);
             let mut sorted = x.clone();
             sorted.sort_by(f64::total_cmp);
@@ -175,8 +178,8 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_input_does_not_panic(totals in prop::collection::vec(prop::num::f64::ANY, 0..50)) {
-            let found = concentration(&totals);
+        fn arbitrary_input_does_not_panic(mut totals in prop::collection::vec(prop::num::f64::ANY, 0..50)) {
+            let found = concentration(&mut totals);
             let counted = found.helping.count + found.hurting.count + found.zero + found.unknown;
             prop_assert_eq!(counted, totals.len());
             for side in [found.helping, found.hurting] {

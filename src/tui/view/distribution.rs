@@ -379,10 +379,10 @@ mod tests {
             screen.contains("first 20 steps") && screen.contains("after 20 steps"),
             "{screen}"
         );
-        let totals: Vec<f64> = (layer.clone())
+        let mut totals: Vec<f64> = (layer.clone())
             .map(|p| run.lca[..20].iter().map(|step| step[p]).sum())
             .collect();
-        let sides = concentration(&totals);
+        let sides = concentration(&mut totals);
         assert!(
             (pair(&screen, "Gini (help)")[1] - sides.helping.gini).abs() < 6e-4,
             "{screen}"
