@@ -56,8 +56,8 @@ pub fn concentration(totals: &mut [f64]) -> Concentration {
     let (helping, rest) = known.split_at(known.partition_point(|x| *x < 0.0));
     let (zero, hurting) = rest.split_at(rest.partition_point(|x| *x == 0.0));
     Concentration {
-        helping: Side::of(helping.iter().map(|x| -x)),
-        hurting: Side::of(hurting.iter().rev().copied()),
+        helping: Side::of(&helping.iter().map(|x| -x)),
+        hurting: Side::of(&hurting.iter().rev().copied()),
         zero: zero.len(),
         unknown,
     }
@@ -66,7 +66,7 @@ pub fn concentration(totals: &mut [f64]) -> Concentration {
 impl Side {
     /// Measures one side from its positive, finite totals, the largest first.
     #[expect(clippy::cast_precision_loss, reason = "counts of parameters")]
-    fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
+    fn of(values: &(impl ExactSizeIterator<Item = f64> + Clone)) -> Self {
         let n = values.len();
         let Some(largest) = values.clone().next() else {
             return Self {
