@@ -276,6 +276,16 @@ impl Entries {
         self.layers[layer].lca.of(entries)
     }
 
+    /// Returns A of a layer in every entry, in nats.
+    pub fn lca_values(&self, layer: usize) -> &[f64] {
+        &self.layers[layer].lca.values
+    }
+
+    /// Returns A of the held-out loss for a layer in every entry, in nats; NaN if it is not allocated.
+    pub fn held_out_lca_values(&self, layer: usize) -> &[f64] {
+        &self.layers[layer].held_out.values
+    }
+
     /// Returns Σ A of the held-out loss for a layer, in nats; NaN if it is not allocated.
     pub fn held_out_lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
         self.layers[layer].held_out.of(entries)

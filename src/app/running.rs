@@ -24,13 +24,13 @@ impl Stretch<'_> {
     /// nats. Not finite from the first entry that is not finite on.
     #[must_use]
     pub fn running_lca(&self, layers: &[usize]) -> Vec<f64> {
-        self.running(layers, Entries::lca)
+        self.running(layers, Entries::lca_values)
     }
 
     /// Returns the running Σ A of the held-out loss, as [`Self::running_lca`] does.
     #[must_use]
     pub fn running_held_out_lca(&self, layers: &[usize]) -> Vec<f64> {
-        self.running(layers, Entries::held_out_lca)
+        self.running(layers, Entries::held_out_lca_values)
     }
 
     /// Returns the actual change of the training loss from the first step to the end of each entry (`[entries]`), in
@@ -44,19 +44,16 @@ impl Stretch<'_> {
             .collect()
     }
 
-    fn running(
-        &self,
-        layers: &[usize],
-        of: impl Fn(&Entries, usize, &Range<usize>) -> f64,
-    ) -> Vec<f64> {
+    fn running(&self, layers: &[usize], values: impl Fn(&Entries, usize) -> &[f64]) -> Vec<f64> {
         let mut sums = Vec::new();
         for (entries, range) in &self.pieces {
             let from = sums.len();
             sums.resize(from + range.len(), 0.0);
             // Layer by layer, since the numbers of a layer are contiguous.
             for &layer in layers {
-                for (sum, entry) in sums[from..].iter_mut().zip(range.clone()) {
-                    *sum += of(entries, layer, &(entry..entry + 1));
+                let values = &values(entries, layer)[range.clone()];
+                for (sum, value) in sums[from..].iter_mut().zip(values) {
+                    *sum += value;
                 }
             }
         }

@@ -74,11 +74,13 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
         return (0..layers.len()).map(part).collect();
     }
     let mut most: Vec<usize> = (0..layers.len()).collect();
-    let size = |layer: usize| window.layer_sums(layer).lca.abs();
+    let sizes: Vec<f64> = (most.iter())
+        .map(|&layer| window.lca(layer).abs())
+        .collect();
     // The selected layer comes first; NaN sorts as the largest.
     most.sort_by(|&a, &b| {
         let selected = (b == app.nav.layer).cmp(&(a == app.nav.layer));
-        selected.then_with(|| size(b).total_cmp(&size(a)))
+        selected.then_with(|| sizes[b].total_cmp(&sizes[a]))
     });
     let mut others = most.split_off(Theme::CATEGORIES - 1);
     most.sort_unstable();
@@ -115,11 +117,15 @@ impl<'a> Decomposition<'a> {
             .areas(area);
         let spread = Spread::new(&self.view.window, left);
         let looks = self.looks(&spread);
+        let layers = 0..self.app.model.timeline.layers();
+        let lca: Vec<Vec<f64>> = layers
+            .map(|layer| spread.values(|column| column.lca(layer)))
+            .collect();
         for (chart, part) in charts(left, 3, LEAST, self.app.nav.focus) {
             match chart {
-                0 => self.stacks(&spread, part, frame),
+                0 => self.stacks(&lca, &spread, part, frame),
                 1 => self.curves(&looks, part, frame),
-                _ => self.heat_map(&spread, part, frame),
+                _ => self.heat_map(&lca, &spread, part, frame),
             }
         }
         self.sheet(&looks, &spread).draw(right, frame);
@@ -155,7 +161,7 @@ impl<'a> Decomposition<'a> {
         }
     }
 
-    fn stacks(&self, spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
+    fn stacks(&self, lca: &[Vec<f64>], spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
         let mark = either(self.theme, "━ actual Δloss", "= actual dloss");
         let short = either(self.theme, "━ Δloss", "= dloss");
         let each = each(spread);
@@ -166,8 +172,12 @@ impl<'a> Decomposition<'a> {
             each,
         ];
         let area = titled(area, &titles, frame);
+        let cells = 0..spread.cells();
         let values: Vec<f64> = (self.parts.iter())
-            .flat_map(|part| spread.values(|column| part.sum(column)))
+            .flat_map(|part| {
+                let sum = |cell: usize| part.layers.iter().map(|&layer| lca[layer][cell]).sum();
+                cells.clone().map(sum)
+            })
             .collect();
         let totals = spread.values(Stretch::loss_change);
         let mut chart = self.stacked(&values, &totals, spread);
@@ -238,7 +248,7 @@ impl<'a> Decomposition<'a> {
         frame.render(chart.with(details), area);
     }
 
-    fn heat_map(&self, spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
+    fn heat_map(&self, lca: &[Vec<f64>], spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
         let each = each(spread);
         let titles = [
             format!("LCA of every layer, {each}"),
@@ -252,9 +262,8 @@ impl<'a> Decomposition<'a> {
         let fit = usize::from(lines) * heat_map::rows_per_cell(self.theme, dense);
         let selected = listed.iter().position(|&layer| layer == self.app.nav.layer);
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
-        let values: Vec<f64> = (listed.iter())
-            .flat_map(|&layer| spread.values(|column| column.lca(layer)))
-            .collect();
+        let rows = listed.iter().map(|&layer| lca[layer].as_slice());
+        let values: Vec<f64> = rows.collect::<Vec<_>>().concat();
         let max = largest(values.iter().copied());
         let shown = &listed[first..];
         let names: Vec<&str> = (shown.iter())
