@@ -70,6 +70,8 @@ pub enum Action {
     Complete,
     Recall(i64),
     Help,
+    /// List the runs in this run's folder.
+    Runs,
     Quit,
     /// Answers to whether the training should stop. Stopping a training in another process does not close the explorer.
     StopAndQuit,

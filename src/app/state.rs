@@ -22,6 +22,8 @@ pub enum Quit {
     Stop,
     /// Quit; the training goes on without the screen.
     Leave,
+    /// Show the list of runs.
+    Runs,
 }
 
 /// The explorer's whole state.
@@ -139,6 +141,7 @@ impl App {
             | Action::Complete
             | Action::Recall(_) => self.edit(action),
             Action::Help => overlays.show(Overlay::Help),
+            Action::Runs => self.quit = Some(Quit::Runs),
             Action::Quit if self.model.is_training() => overlays.show(Overlay::AskQuit),
             // A second request quits without an answer.
             Action::Quit

@@ -230,7 +230,7 @@ pub fn show(
 #[must_use]
 pub fn exit_code(exit: Exit) -> ExitCode {
     match exit {
-        Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,
+        Exit::Quit(Quit::Stop | Quit::Leave | Quit::Runs) => ExitCode::SUCCESS,
         Exit::Hangup => signal_code(SIGHUP),
         Exit::Signal(signal) => signal_code(signal),
     }

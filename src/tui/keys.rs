@@ -285,6 +285,11 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("help", Action::Help, &[char('?'), plain(Key::F(1))])],
     },
     Group {
+        help: "list the runs in this folder",
+        footer: "runs",
+        bindings: &[bind("runs", Action::Runs, &[char('r')])],
+    },
+    Group {
         help: "quit; asks first during training",
         footer: "quit",
         bindings: &[bind("quit", Action::Quit, &[char('q')])],

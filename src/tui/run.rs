@@ -49,14 +49,24 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// The exit for which a signal asks.
+    pub(super) fn from_signal(signal: i32) -> Self {
+        match signal {
+            signal_hook::consts::SIGHUP => Self::Hangup,
+            signal => Self::Signal(signal),
+        }
+    }
+}
+
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
 /// The interval at which a background job checks whether it has the terminal again: a shell's `fg` does not notify a
 /// running job.
-const BACKGROUND: Duration = Duration::from_millis(200);
+pub(super) const BACKGROUND: Duration = Duration::from_millis(200);
 
 /// The most lines of stray output that may wait for the log.
-const STRAY: usize = 1024;
+pub(super) const STRAY: usize = 1024;
 
 /// The feeds of the run shown and, in a comparison, of the second run.
 pub struct Feeds<'a> {
@@ -157,21 +167,26 @@ pub fn run(
 }
 
 /// The terminal, taken over.
-struct OnTerminal {
+pub(super) struct OnTerminal {
     // The order matters: the terminal is restored after drawing and reading on it have ended.
     screen: Screen,
-    input: InputThread,
+    pub input: InputThread,
     _guard: TerminalGuard,
 }
 
 impl OnTerminal {
-    fn take(mouse: bool, said: &Sender<String>) -> io::Result<Self> {
+    pub fn take(mouse: bool, said: &Sender<String>) -> io::Result<Self> {
         let (guard, screen) = TerminalGuard::enter(mouse, Some(said.clone()))?;
         Ok(Self {
             input: InputThread::spawn()?,
             screen: Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?,
             _guard: guard,
         })
+    }
+
+    /// Draws a whole frame.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
+        draw_frame(&mut self.screen, draw)
     }
 }
 
@@ -275,10 +290,7 @@ impl LoopState<'_> {
             }
             Happened::Outcome(None) => self.outcomes = never(),
             Happened::Input(input) => return self.take_input(input.as_ref(), app),
-            Happened::Signal(Some(signal_hook::consts::SIGHUP)) => {
-                return Taken::Leave(Exit::Hangup);
-            }
-            Happened::Signal(Some(signal)) => return Taken::Leave(Exit::Signal(signal)),
+            Happened::Signal(Some(signal)) => return Taken::Leave(Exit::from_signal(signal)),
             Happened::Signal(None) => self.signals = never(),
             Happened::Nothing => {}
         }
@@ -407,11 +419,15 @@ fn lost_feed(app: &mut App) {
 fn draw(terminal: &mut Screen, app: &App, options: &ScreenOptions) -> io::Result<Drawn> {
     let ScreenOptions { theme, keys, .. } = options;
     let mut drawn = Drawn::default();
-    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    terminal.draw(|frame| {
+    draw_frame(terminal, |frame| {
         drawn = view::draw(frame.area(), frame.buffer_mut(), app, theme, keys);
     })?;
-    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
-    terminal.backend_mut().flush()?;
     Ok(drawn)
+}
+
+fn draw_frame(terminal: &mut Screen, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(draw)?;
+    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    terminal.backend_mut().flush()
 }
