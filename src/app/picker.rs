@@ -158,13 +158,14 @@ impl Picker {
         rows.sort_by(|a, b| {
             column
                 .order(a, b, descending)
+                .then_with(|| Column::File.order(a, b, false))
                 .then_with(|| a.path.cmp(&b.path))
         });
         self.rows = rows.into_iter().map(|entry| entry.path.clone()).collect();
-        let is_there = |path: &PathBuf| self.rows.contains(path);
-        if !self.selected.as_ref().is_some_and(is_there) {
-            let last = self.rows.len().saturating_sub(1);
-            self.selected = self.rows.get(at.unwrap_or(0).min(last)).cloned();
+        // Until a row is chosen, the first one is selected, whichever it is.
+        let lost = |path: &PathBuf| !self.rows.contains(path);
+        if self.selected.as_ref().is_some_and(lost) {
+            self.choose(at.unwrap_or(0));
         }
     }
 
@@ -230,24 +231,28 @@ impl Picker {
 
     /// Marks the selected run, or removes its mark, and goes to the next row.
     fn toggle_mark(&mut self) {
-        let Some(path) = self.selected.clone() else {
+        let Some(path) = self.selected_entry().map(|entry| entry.path.clone()) else {
             return;
         };
         if self.marked.contains(&path) {
             self.marked.retain(|marked| *marked != path);
         } else if self.marked.len() == MOST_OPEN {
-            self.notice = format!("at most {MOST_OPEN} runs can be opened together");
+            self.say(&format!("at most {MOST_OPEN} runs can be opened together"));
             return;
         } else if self
             .entry(&path)
             .is_none_or(|entry| entry.facts().is_none())
         {
-            self.notice = "this file is not a run that can be opened".to_owned();
+            self.say("this file is not a run that can be opened");
             return;
         } else {
             self.marked.push(path);
         }
         self.act_quietly(PickerAction::Select(1));
+    }
+
+    fn say(&mut self, notice: &str) {
+        notice.clone_into(&mut self.notice);
     }
 
     fn act_quietly(&mut self, action: PickerAction) {
@@ -263,7 +268,7 @@ impl Picker {
         }
         match self.selected_entry() {
             Some(entry) => self.picked = Some(Picked::Open(vec![entry.path.clone()])),
-            None => self.notice = "there is no run to open".to_owned(),
+            None => self.say("the list is empty: nothing to open"),
         }
     }
 
@@ -315,8 +320,10 @@ impl Picker {
 
     #[must_use]
     pub fn selected_row(&self) -> Option<usize> {
-        let selected = self.selected.as_ref()?;
-        self.rows.iter().position(|path| path == selected)
+        match &self.selected {
+            Some(selected) => self.rows.iter().position(|path| path == selected),
+            None => (!self.rows.is_empty()).then_some(0),
+        }
     }
 
     /// Returns the selected run, if it passes the filter.
@@ -334,5 +341,196 @@ impl Picker {
     #[must_use]
     pub fn marked(&self) -> usize {
         self.marked.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Status;
+    use crate::runs::{Content, RunFacts, RunStatus};
+
+    fn run(name: &str, loss: f64, settings: &[(&str, &str)]) -> RunEntry {
+        let status = RunStatus {
+            status: Status::Finished,
+            live: false,
+            paused: false,
+            message: String::new(),
+            committed: 10,
+            planned: 20,
+            network: "net".to_owned(),
+            loss,
+            updated: 0.0,
+            seconds_a_step: 1.0,
+        };
+        let settings = settings.iter();
+        let facts = RunFacts {
+            status,
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            seed: 7,
+            dataset: "digits".to_owned(),
+            settings: settings
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            held_out: f64::NAN,
+            accuracy: 0.5,
+            held_out_accuracy: 0.25,
+            seconds: 3.0,
+            curve: vec![2.0, 1.0],
+        };
+        entry(name, Content::Run(Box::new(facts)))
+    }
+
+    fn entry(name: &str, content: Content) -> RunEntry {
+        RunEntry {
+            path: PathBuf::from(name),
+            name: name.to_owned(),
+            modified: 0.0,
+            content,
+        }
+    }
+
+    /// Three runs and a damaged file.
+    fn picker() -> Picker {
+        let mut picker = Picker::new("runs");
+        picker.update(ListUpdate::Entries(vec![
+            run("a10", 0.3, &[("learning_rate", "0.1"), ("steps", "9")]),
+            run("a9", 0.1, &[("learning_rate", "0.2"), ("steps", "9")]),
+            run("b", 0.2, &[("layer", "[\"fc3:freeze\"]"), ("steps", "9")]),
+            entry("bad", Content::Unreadable("is damaged".to_owned())),
+        ]));
+        picker
+    }
+
+    fn rows(picker: &Picker) -> Vec<&str> {
+        let rows = picker.rows().iter();
+        rows.map(|path| path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_are_sorted_by_any_column_both_ways_with_unreadable_files_last() {
+        let mut picker = picker();
+        assert_eq!(rows(&picker), ["a9", "a10", "b", "bad"]);
+        picker.act(PickerAction::SortBy(Column::Loss));
+        assert_eq!(rows(&picker), ["a9", "b", "a10", "bad"]);
+        picker.act(PickerAction::Last);
+        picker.act(PickerAction::Sort);
+        assert_eq!(rows(&picker), ["a10", "b", "a9", "bad"]);
+        assert_eq!(picker.selected_row(), Some(0), "the first row is selected");
+        for column in Column::ALL {
+            picker.act(PickerAction::SortBy(column));
+            assert_eq!(rows(&picker).len(), 4, "{column:?}");
+        }
+        picker.act(PickerAction::SortBy(Column::File));
+        picker.act(PickerAction::Column(-1));
+        assert_eq!(picker.column, Column::TimeLeft);
+    }
+
+    #[test]
+    fn the_selection_stays_on_its_run_when_rows_move_and_vanish() {
+        let mut picker = picker();
+        picker.act(PickerAction::SortBy(Column::Loss));
+        picker.act(PickerAction::Select(1));
+        assert_eq!(picker.selected_entry().unwrap().name, "b");
+        picker.update(ListUpdate::Entries(vec![run("b", 0.9, &[])]));
+        assert_eq!(picker.selected_entry().unwrap().name, "b");
+        assert_eq!(picker.selected_row(), Some(2));
+        picker.update(ListUpdate::Gone(vec![PathBuf::from("b")]));
+        assert_eq!(picker.selected_entry().unwrap().name, "bad");
+        picker.update(ListUpdate::Gone(vec![
+            "a9".into(),
+            "a10".into(),
+            "bad".into(),
+        ]));
+        assert_eq!(picker.selected_row(), None);
+        picker.act(PickerAction::Open);
+        assert!(picker.picked.is_none() && picker.notice.contains("empty"));
+    }
+
+    #[test]
+    fn marked_runs_are_opened_in_the_order_of_their_marks() {
+        let mut picker = picker();
+        picker.act(PickerAction::Last);
+        picker.act(PickerAction::Mark);
+        assert!(picker.notice.contains("not a run"), "{}", picker.notice);
+        picker.act(PickerAction::Choose(2));
+        picker.act(PickerAction::Mark);
+        picker.act(PickerAction::First);
+        picker.act(PickerAction::Mark);
+        picker.act(PickerAction::Open);
+        let open = Picked::Open(vec!["b".into(), "a9".into()]);
+        assert_eq!(picker.picked, Some(open));
+        picker.act(PickerAction::First);
+        picker.act(PickerAction::Mark);
+        picker.act(PickerAction::Open);
+        assert_eq!(picker.picked, Some(Picked::Open(vec!["b".into()])));
+    }
+
+    #[test]
+    fn only_settings_that_differ_are_named() {
+        let mut picker = picker();
+        let said = |picker: &Picker, name: &str| picker.differences(Path::new(name)).to_owned();
+        assert_eq!(said(&picker, "a9"), "learning_rate=0.2");
+        assert_eq!(said(&picker, "b"), "fc3:freeze");
+        assert_eq!(said(&picker, "bad"), "");
+        picker.update(ListUpdate::Gone(vec!["a9".into(), "b".into()]));
+        assert_eq!(said(&picker, "a10"), "", "it is the only one");
+    }
+
+    #[test]
+    fn filters_choose_runs() {
+        let mut picker = picker();
+        let mut passing = |text: &str| {
+            picker.filter_text = text.to_owned();
+            picker.act(PickerAction::Submit);
+            (rows(&picker).join(" "), picker.notice.clone())
+        };
+        for (text, expected) in [
+            ("", "a9 a10 b bad"),
+            ("A", "a9 a10 bad"),
+            ("a net", "a9 a10"),
+            ("lr<0.15", "a10"),
+            ("lr<=0.2", "a9 a10"),
+            ("lr>0.1", "a9"),
+            ("learning-rate=0.10", "a10"),
+            ("lr!=0.1", "a9"),
+            ("loss>=0.2 loss<0.25", "b"),
+            ("fc3:freeze", "b"),
+            ("layer:fc3", "b"),
+            ("status:damaged", "bad"),
+            ("status:fin file:a", "a9 a10"),
+            ("accuracy>=25%", "a9 a10 b"),
+            ("done>50", ""),
+            ("held-out<9", ""),
+            ("started>2025-12-31", "a9 a10 b"),
+            ("started<2026-01-01", ""),
+            ("seed=7 digits", "a9 a10 b"),
+            ("nothing=1", ""),
+            ("<3", ""),
+        ] {
+            assert_eq!(
+                passing(text),
+                (expected.to_owned(), String::new()),
+                "{text}"
+            );
+        }
+        let (left, why) = passing("loss<big");
+        assert!(why.contains("`loss<big`: big is not a number"), "{why}");
+        assert_eq!(left, "", "the last filter stays");
+        assert!(passing("lr<").1.contains("a value is missing after <"));
+    }
+
+    #[test]
+    fn a_filter_is_applied_as_it_is_typed_and_esc_removes_it() {
+        let mut picker = picker();
+        picker.act(PickerAction::Filter);
+        for letter in "a9".chars() {
+            picker.act(PickerAction::Type(letter));
+        }
+        assert_eq!(rows(&picker), ["a9"]);
+        picker.act(PickerAction::Erase);
+        assert_eq!(rows(&picker), ["a9", "a10", "bad"]);
+        picker.act(PickerAction::Dismiss);
+        assert_eq!((rows(&picker).len(), picker.typing), (4, false));
     }
 }

@@ -150,7 +150,12 @@ impl Column {
     pub fn order(self, a: &RunEntry, b: &RunEntry, descending: bool) -> Ordering {
         let turned = |order: Ordering| if descending { order.reverse() } else { order };
         if self.is_number() {
-            return match (self.number(a), self.number(b)) {
+            // Time passes between two comparisons.
+            let number = |entry| match self {
+                Self::Updated => RunEntry::facts(entry).map(|facts| -facts.status.updated),
+                _ => self.number(entry),
+            };
+            return match (number(a), number(b)) {
                 (Some(a), Some(b)) => turned(a.total_cmp(&b)),
                 (a, b) => b.is_some().cmp(&a.is_some()),
             };
@@ -176,11 +181,12 @@ fn natural(a: &str, b: &str) -> Ordering {
         let (Some(one), Some(two)) = (left.chars().next(), right.chars().next()) else {
             return left.len().cmp(&right.len()).then_with(|| a.cmp(b));
         };
-        let (m, n) = (digits(left), digits(right));
-        if m > 0 && n > 0 {
-            let [x, y] = [&left[..m], &right[..n]].map(|number| number.trim_start_matches('0'));
-            match x.len().cmp(&y.len()).then_with(|| x.cmp(y)) {
-                Ordering::Equal => (left, right) = (&left[m..], &right[n..]),
+        let [long, wide] = [left, right].map(digits);
+        if long > 0 && wide > 0 {
+            let numbers = [&left[..long], &right[..wide]];
+            let [one, two] = numbers.map(|number| number.trim_start_matches('0'));
+            match one.len().cmp(&two.len()).then_with(|| one.cmp(two)) {
+                Ordering::Equal => (left, right) = (&left[long..], &right[wide..]),
                 order => return order,
             }
         } else if one == two {

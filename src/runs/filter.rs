@@ -160,15 +160,15 @@ impl Comparison {
         if self.operator == Operator::Contains {
             return Some(text.contains(&self.value));
         }
-        let order = if let Some((a, b)) = number.zip(self.number) {
-            a.partial_cmp(&b)
-        } else if self.column.is_some_and(Column::is_number) {
-            // The run has no such number.
-            None
-        } else {
-            Some(text.as_str().cmp(&self.value))
+        let order = match number.zip(self.number) {
+            Some((a, b)) => a.partial_cmp(&b),
+            // The run has no such number, or the file is no run.
+            None if self.column.is_some_and(Column::is_number) || text.is_empty() => None,
+            None => Some(text.as_str().cmp(&self.value)),
         };
-        let order = order?;
+        let Some(order) = order else {
+            return Some(false);
+        };
         Some(match self.operator {
             Operator::AtMost => order != Ordering::Greater,
             Operator::AtLeast => order != Ordering::Less,

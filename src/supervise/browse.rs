@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::run_list::WatchedRuns;
 use super::sandbox;
-use super::screen::{self, NoScreen};
+use super::screen::{self, NoScreen, ShownRun};
 use super::signals::Signals;
-use crate::app::{App, Other, Picked, Picker, Quit, RunModel};
-use crate::feed::{self, Feed, Opening};
+use crate::app::{App, Other, Overlay, Picked, Picker, Quit, RunModel};
+use crate::feed::{self, Feed, Opening, Origin};
 use crate::runs::RunCache;
 use crate::store;
 use crate::text::harmless;
@@ -24,16 +24,22 @@ pub fn show_files(
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
+    let mut runs = match OpenRuns::open(files, options, signals)? {
+        Ok(runs) => runs,
+        Err(exit) => return Ok(exit),
+    };
+    screen::require_terminal("open")?;
     let folder = folder_of(files.first().map_or(Path::new(""), PathBuf::as_path));
     let mut picker = Picker::new(folder.to_string_lossy());
-    let mut exit = show(files, options, signals)?;
-    while exit == Exit::Quit(Quit::Runs) {
-        exit = match show_folder(&folder, &mut picker, options, signals)? {
-            Some(exit) => exit,
-            None => show(files, options, signals)?,
-        };
+    loop {
+        let exit = runs.show(options, signals)?;
+        if exit != Exit::Quit(Quit::Runs) {
+            return Ok(exit);
+        }
+        if let Some(exit) = show_folder(&folder, &mut picker, options, signals)? {
+            return Ok(exit);
+        }
     }
-    Ok(exit)
 }
 
 /// Shows the runs in a folder, and those picked from it. Returns `None` if the user goes back from the list.
@@ -60,10 +66,12 @@ pub fn show_folder(
             PickerEnd::Picked(Picked::Back) => return Ok(None),
             PickerEnd::Picked(Picked::Open(files)) => files,
         };
-        match show(&files, options, signals) {
-            Ok(Exit::Quit(Quit::Runs)) => {}
-            Ok(exit) => return Ok(Some(exit)),
-            Err(Failure::Terminal(error)) => return Err(Failure::Terminal(error)),
+        match OpenRuns::open(&files, options, signals) {
+            Ok(Ok(mut runs)) => match runs.show(options, signals)? {
+                Exit::Quit(Quit::Runs) => {}
+                exit => return Ok(Some(exit)),
+            },
+            Ok(Err(exit)) => return Ok(Some(exit)),
             Err(failure) => picker.notice = harmless(&failure.to_string()),
         }
     }
@@ -78,34 +86,55 @@ pub fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// Shows run files until the user leaves.
-fn show(files: &[PathBuf], options: &ScreenOptions, signals: &Signals) -> Result<Exit, Failure> {
-    let mut runs = Vec::new();
-    for file in files {
-        match opened(file, options, signals)? {
-            Ok(run) => runs.push(run),
-            Err(exit) => return Ok(exit),
+/// Runs read from files, and the explorer that shows them.
+struct OpenRuns {
+    app: App,
+    /// With the path of each.
+    files: Vec<(OpenedFile, PathBuf)>,
+}
+
+impl OpenRuns {
+    /// Opens files; the user may leave before they are ready.
+    fn open(
+        files: &[PathBuf],
+        options: &ScreenOptions,
+        signals: &Signals,
+    ) -> Result<Result<Self, Exit>, Failure> {
+        let mut opened = Vec::new();
+        for path in files {
+            match open(path, options, signals)? {
+                Ok(file) => opened.push((file, path.clone())),
+                Err(exit) => return Ok(Err(exit)),
+            }
         }
+        let [(first, one), others @ ..] = &opened[..] else {
+            return Err(Failure::Other("no run to open".to_owned()));
+        };
+        let model = |file: &OpenedFile| RunModel::new(file.feed.header.clone(), file.feed.origin);
+        let name = |path: &Path| harmless(&path.file_name().unwrap_or_default().to_string_lossy());
+        let mut app = App::of(model(first));
+        if let Some((second, two)) = others.first() {
+            app.compare_with(Other {
+                model: model(second),
+                names: [name(one), name(two)],
+            });
+        } else if app.model.origin == Origin::Replay {
+            app.overlays.show(Overlay::Findings);
+        }
+        Ok(Ok(Self { app, files: opened }))
     }
-    screen::require_terminal("open")?;
-    let shown: Vec<screen::ShownRun> = (runs.iter().zip(files))
-        .map(|(run, file)| screen::ShownRun {
-            feed: &run.feed,
-            file,
-        })
-        .collect();
-    let [first, others @ ..] = &shown[..] else {
-        return Ok(Exit::Quit(Quit::Leave));
-    };
-    let mut app = App::new(first.feed.header.clone(), first.feed.origin);
-    let name = |path: &Path| harmless(&path.file_name().unwrap_or_default().to_string_lossy());
-    if let Some(second) = others.first() {
-        app.compare_with(Other {
-            model: RunModel::new(second.feed.header.clone(), second.feed.origin),
-            names: [name(first.file), name(second.file)],
-        });
+
+    /// Shows the runs until the user leaves.
+    fn show(&mut self, options: &ScreenOptions, signals: &Signals) -> Result<Exit, Failure> {
+        self.app.quit = None;
+        let shown: Vec<ShownRun> = (self.files.iter())
+            .map(|(opened, file)| ShownRun {
+                feed: &opened.feed,
+                file,
+            })
+            .collect();
+        screen::show(&shown[0], shown.get(1), &mut self.app, options, signals)
     }
-    screen::show(first, others.first(), &mut app, options, signals)
 }
 
 /// A run file being read.
@@ -116,7 +145,7 @@ struct OpenedFile {
 }
 
 /// Opens a run; the user may leave before it is ready.
-fn opened(
+fn open(
     path: &Path,
     options: &ScreenOptions,
     signals: &Signals,

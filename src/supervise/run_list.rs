@@ -28,7 +28,7 @@ const BATCH: Duration = Duration::from_millis(100);
 /// The files in some folders, and what is known of each.
 pub struct RunList {
     places: Vec<PathBuf>,
-    /// What other sessions knew of each folder, until the folder has been looked at.
+    /// Facts kept by other sessions, by folder, until the file has been looked at.
     cache: RunCache,
     kept: HashMap<PathBuf, HashMap<OsString, (Stamp, RunFacts)>>,
     known: BTreeMap<PathBuf, KnownFile>,

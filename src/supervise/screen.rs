@@ -13,10 +13,10 @@ use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
 use super::saved_view;
 use super::signals::Signals;
-use crate::app::{App, Overlay, Quit};
+use crate::app::{App, Quit};
 use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
-use crate::feed::{Feed, Origin};
+use crate::feed::Feed;
 use crate::text::harmless;
 use crate::tui::keys::{Binding, GROUPS, Group, KeyMap};
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
@@ -203,9 +203,6 @@ pub fn show(
 ) -> Result<Exit, Failure> {
     let views = ViewFolder::of_user();
     saved_view::restore(app, &views);
-    if second.is_none() && app.model.origin == Origin::Replay {
-        app.overlays.show(Overlay::Findings);
-    }
     if !options.notice.is_empty() {
         app.overlays.say(&options.notice);
     }

@@ -38,7 +38,7 @@ impl Terminal {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().display();
         let shell = format!(
-            "env -u NO_COLOR XDG_STATE_HOME='{folder}' XDG_CONFIG_HOME='{folder}' PS1='ready$ ' \
+            "env -u NO_COLOR XDG_STATE_HOME='{folder}' XDG_CONFIG_HOME='{folder}' XDG_CACHE_HOME='{folder}' PS1='ready$ ' \
              LC_ALL=C.UTF-8 sh"
         );
         tmux(

@@ -407,6 +407,13 @@ impl Explorer {
                 self.terminal
                     .wait_until("no help", |screen| !screen.contains("┌ Keys "));
             }
+            "runs" => {
+                self.press(key);
+                self.says(" RUNS ");
+                self.press("Escape");
+                self.terminal
+                    .wait_until("the run again", |screen| !screen.contains(" RUNS "));
+            }
             "quit" => match self.kind {
                 Kind::Replay => {
                     self.press(key);

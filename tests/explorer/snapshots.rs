@@ -13,7 +13,7 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Color;
 
 /// Compares a screen with `tests/explorer/snapshots/NAME.snap`.
-fn assert_looks(name: &str, text: &str) {
+pub fn assert_looks(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);

@@ -21,7 +21,7 @@ use crate::runs::{Column, Content, RunEntry};
 use crate::text::harmless;
 use crate::tui::run::ScreenOptions;
 use crate::tui::theme::{Glyphs, Theme};
-use crate::tui::view::words::{either, elided, fitting, scrolled};
+use crate::tui::view::words::{either, elided, fitting, scrolled, width_of};
 
 /// The parts of the picker that a click acts on.
 #[derive(Debug, Default)]
@@ -33,8 +33,8 @@ const SMALLEST: (u16, u16) = (40, 8);
 /// The widest column of names, and its least width, in cells.
 const NAMES: (u16, u16) = (44, 12);
 
-/// The least width of the column of differences.
-const DIFFERENCES: u16 = 12;
+/// The least width of the column of differences, in a terminal of less than 100 columns and in a wider one.
+const DIFFERENCES: [u16; 2] = [12, 24];
 
 /// A column on the screen.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,10 +51,10 @@ const COLUMNS: [(Shown, u16, u8); 12] = [
     (Shown::Of(Column::Loss), 8, 0),
     (Shown::Of(Column::HeldOut), 8, 2),
     (Shown::Of(Column::Accuracy), 8, 4),
-    (Shown::Curve, 12, 3),
-    (Shown::Of(Column::Started), 16, 5),
-    (Shown::Of(Column::Duration), 10, 6),
-    (Shown::Of(Column::Seed), 5, 7),
+    (Shown::Curve, 11, 3),
+    (Shown::Of(Column::Started), 16, 6),
+    (Shown::Of(Column::Duration), 10, 7),
+    (Shown::Of(Column::Seed), 5, 5),
     (Shown::Of(Column::Network), 14, 9),
     (Shown::Of(Column::Steps), 13, 8),
     (Shown::Of(Column::TimeLeft), 10, 10),
@@ -93,11 +93,15 @@ fn draw_title(area: Rect, buf: &mut Buffer, picker: &Picker, theme: &Theme) {
         _ => format!("{shown} of {all} files"),
     };
     let (column, descending) = picker.sort();
-    let first = if descending { "greatest" } else { "least" };
+    let order = if descending {
+        "descending"
+    } else {
+        "ascending"
+    };
     let mut parts = vec![
         (0, harmless(&picker.folder)),
         (1, files),
-        (3, format!("by {}, {first} first", column.title())),
+        (3, format!("by {}, {order}", column.title())),
     ];
     if picker.marked() > 0 {
         parts.push((2, format!("{} marked", picker.marked())));
@@ -244,7 +248,8 @@ impl<'a> Table<'a> {
         let wide = |columns: &[(Shown, u16, u8)]| -> u16 {
             columns.iter().map(|(_, width, _)| width + 2).sum()
         };
-        while wide(&columns) + DIFFERENCES > room {
+        let least = DIFFERENCES[usize::from(area.width >= 100)];
+        while wide(&columns) + least > room {
             let worst = columns.iter().map(|(.., rank)| *rank).max().unwrap_or(0);
             if worst == 0 {
                 break;
@@ -415,11 +420,7 @@ impl<'a> Table<'a> {
             x += width + 2;
         }
         let width = line.right().saturating_sub(x);
-        let text = elided(
-            self.picker.differences(&entry.path),
-            usize::from(width),
-            theme,
-        );
+        let text = cut(self.picker.differences(&entry.path), width, theme);
         put(
             buf,
             Rect { x, width, ..line },
@@ -428,6 +429,16 @@ impl<'a> Table<'a> {
             false,
         );
     }
+}
+
+/// A text in at most `width` cells, cut at its end.
+fn cut(text: &str, width: u16, theme: &Theme) -> String {
+    let mut text = harmless(text);
+    if width_of(&text) > width {
+        while width_of(&text) >= width && text.pop().is_some() {}
+        text.push_str(either(theme, "…", "~"));
+    }
+    text
 }
 
 /// The letter by which a run is called beside others.
