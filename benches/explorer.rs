@@ -242,17 +242,19 @@ fn main() {
         }
         let scene = &scenes::scenes()[0];
         go(&mut app, &mut oracle, scene, zoom);
-        app.compare_with(Other {
+        let other = Other {
             model: second,
-            names: ["one.h5".to_owned(), "two.h5".to_owned()],
-        });
+            name: "two.h5".to_owned(),
+        };
+        app.compare_with("one.h5", vec![other]);
         oracle.settle(&mut app);
         let name = format!("compare of {name}");
         print_worst(&name, &app, &mut buffer);
         group.bench_function(&name, |bencher| {
             bencher.iter(|| frame(&app, &mut buffer));
         });
-        second = app.other.take().expect("it was put there").model;
+        let other = app.others.runs.pop();
+        second = other.expect("it was put there").model;
         app.nav.comparing = false;
     }
     group.finish();

@@ -8,7 +8,7 @@
 //! | [`Navigation`] | what the keys move: screen, depth, selection, range in view, options of the charts |
 //! | [`Overlays`] | the open overlay and prompt, the message in the last line |
 //! | [`Playback`] | the replay of a finished run |
-//! | [`Other`] | the second run of a comparison, shown with the same `Navigation` |
+//! | [`Others`] | the other runs of a comparison, shown with the same `Navigation` |
 //!
 //! [`Picker`] is the state of the screen that lists runs. [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`bars`]
 //! divides a stretch into columns with exact sums, [`running`] sums it up to each of its entries. [`select`] lists
@@ -47,7 +47,7 @@ mod window;
 pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
-pub use compare::{Both, Comparison, Other, Pairs};
+pub use compare::{Both, Comparison, Other, Others, letter};
 pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::runs::{Column, Filter, ListUpdate, RunEntry, Settings, differing, in_short};
 
 /// The most runs that can be opened together.
-pub const MOST_OPEN: usize = 2;
+pub const MOST_OPEN: usize = 16;
 
 /// The most characters in the filter.
 const LONGEST: usize = 200;

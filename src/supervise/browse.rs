@@ -113,11 +113,12 @@ impl OpenRuns {
         let model = |file: &OpenedFile| RunModel::new(file.feed.header.clone(), file.feed.origin);
         let name = |path: &Path| harmless(&path.file_name().unwrap_or_default().to_string_lossy());
         let mut app = App::of(model(first));
-        if let Some((second, two)) = others.first() {
-            app.compare_with(Other {
-                model: model(second),
-                names: [name(one), name(two)],
-            });
+        if !others.is_empty() {
+            let other = |(file, path): &(OpenedFile, PathBuf)| Other {
+                model: model(file),
+                name: name(path),
+            };
+            app.compare_with(name(one), others.iter().map(other).collect());
         } else if app.model.origin == Origin::Replay {
             app.overlays.show(Overlay::Findings);
         }
@@ -133,7 +134,7 @@ impl OpenRuns {
                 file,
             })
             .collect();
-        screen::show(&shown[0], shown.get(1), &mut self.app, options, signals)
+        screen::show(&shown[0], &shown[1..], &mut self.app, options, signals)
     }
 }
 

@@ -337,7 +337,7 @@ fn show(
     let folder = browse::folder_of(output);
     let mut picker = Picker::new(folder.to_string_lossy());
     let shown = loop {
-        let shown = screen::show(&run, None, &mut app, options, signals);
+        let shown = screen::show(&run, &[], &mut app, options, signals);
         if !matches!(shown, Ok(Exit::Quit(Quit::Runs))) {
             break shown;
         }

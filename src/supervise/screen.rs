@@ -190,13 +190,13 @@ pub struct ShownRun<'a> {
     pub file: &'a Path,
 }
 
-/// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
+/// Shows a run, and those it is compared with, until the user leaves. Starts from the view in which the run was left.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
 pub fn show(
     first: &ShownRun,
-    second: Option<&ShownRun>,
+    others: &[ShownRun],
     app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
@@ -206,7 +206,7 @@ pub fn show(
     if !options.notice.is_empty() {
         app.overlays.say(&options.notice);
     }
-    let sources = [Some(first), second].into_iter().flatten();
+    let sources = std::iter::once(first).chain(others);
     let sources = sources.map(|shown| ExportedRun {
         file: shown.file.to_owned(),
         layers: (shown.feed.header.layout.layers.iter())
@@ -216,7 +216,7 @@ pub fn show(
     let mut desktop = ExportJobs::new(sources.collect());
     let feeds = Feeds {
         first: first.feed,
-        second: second.map(|shown| shown.feed),
+        others: others.iter().map(|shown| shown.feed).collect(),
     };
     let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
     saved_view::store(app, &views);

@@ -16,7 +16,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::app::{Picker, PickerAction};
+use crate::app::{Picker, PickerAction, letter};
 use crate::runs::{Column, Content, RunEntry};
 use crate::text::harmless;
 use crate::tui::run::ScreenOptions;
@@ -439,15 +439,6 @@ fn cut(text: &str, width: u16, theme: &Theme) -> String {
         text.push_str(either(theme, "…", "~"));
     }
     text
-}
-
-/// The letter by which a run is called beside others.
-pub fn letter(place: usize) -> String {
-    let letter = u8::try_from(place).ok().filter(|place| *place < 26);
-    letter.map_or_else(
-        || "?".to_owned(),
-        |place| char::from(b'A' + place).to_string(),
-    )
 }
 
 fn status_style(entry: &RunEntry, theme: &Theme) -> Style {

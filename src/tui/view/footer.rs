@@ -100,7 +100,7 @@ const ORDER: [&str; 20] = [
 fn useful(group: &Group, app: &App) -> bool {
     let more = match group.footer {
         "" => false,
-        "compare" => app.other.is_some(),
+        "compare" => !app.others.runs.is_empty(),
         "event" => app.has_marks(),
         "follow" => !app.nav.window.follows(),
         "speed" => app.playback.rate().is_some(),

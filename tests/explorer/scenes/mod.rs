@@ -171,10 +171,9 @@ pub fn compared() -> Look {
             event => model.event(event),
         }
     }
-    look.app.compare_with(Other {
-        model,
-        names: ["small.h5".to_owned(), "half.h5".to_owned()],
-    });
+    let name = "half.h5".to_owned();
+    look.app
+        .compare_with("small.h5", vec![Other { model, name }]);
     look
 }
 
