@@ -495,7 +495,7 @@ mod tests {
     fn without_a_second_run_a_notice_explains_how_to_add_one() {
         let mut app = run(["a", "b"], 3, 1.0);
         app.act(Action::Compare);
-        assert!(app.compared().is_none() && app.overlays.notice().contains("lcascope open"));
+        assert!(app.compared().is_none() && app.overlays.notice().contains("no other run"));
     }
 
     proptest! {

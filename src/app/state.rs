@@ -214,7 +214,7 @@ impl App {
     fn toggle_comparison(&mut self) {
         if self.others.runs.is_empty() {
             self.overlays
-                .say("no second run to compare with; open both: `lcascope open THIS.h5 OTHER.h5`");
+                .say("no other run to compare with; mark several in the list of runs (r)");
             return;
         }
         self.nav.comparing = !self.nav.comparing;

@@ -361,7 +361,7 @@ mod tests {
             (View::Parameters, Some("b"), Some(0))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
-        both.compared = vec![3..5];
+        both.compared.push(3..5);
         let jobs = desktop.jobs(&both);
         let steps: Vec<_> = jobs
             .iter()
@@ -401,7 +401,7 @@ mod tests {
         let tables = tables.map(<[u8]>::to_vec);
         let both = desktop(Path::new("/runs"));
         let mut shown = shown(Screen::Overview, Depth::Network);
-        shown.compared = vec![0..2];
+        shown.compared.push(0..2);
         let mut jobs = both.jobs(&shown);
         assert_eq!(
             join_tables(&names(&jobs), &tables).unwrap(),
@@ -409,7 +409,7 @@ mod tests {
         );
         jobs[1].file = PathBuf::from("/others/one.h5");
         assert_eq!(names(&jobs), ["/runs/one.h5", "/others/one.h5"]);
-        shown.compared = vec![0..0];
+        shown.compared[0] = 0..0;
         assert_eq!(both.jobs(&shown).len(), 1, "one has no steps yet");
     }
 

@@ -361,7 +361,7 @@ impl Explorer {
         match name {
             "compare" => {
                 self.press(key);
-                self.says("no second run");
+                self.says("no other run");
             }
             "copy" => {
                 self.press(key);

@@ -233,3 +233,51 @@ fn runs_are_picked_from_a_folder_compared_and_listed_again() {
     terminal.press(&["q"]);
     terminal.wait_for("exit=0");
 }
+
+#[test]
+fn three_runs_are_compared_and_their_numbers_written() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let terminal = Terminal::new("three", 120, 40);
+    let small = "--headless --quiet --train-size 60 --test-size 20";
+    let runs = [
+        ("one.h5", "--steps 6 --seed 1"),
+        ("two.h5", "--steps 6 --seed 2"),
+        ("three.h5", "--steps 4 --seed 1 --layer fc3:freeze"),
+    ];
+    for (name, flags) in runs {
+        terminal.run(&format!("train {small} {flags} -o '{}'", path(name)));
+        terminal.wait_for("exit=0");
+    }
+    let files = runs.map(|(name, _)| format!("'{}'", path(name))).join(" ");
+    terminal.run(&format!("open {files}"));
+    let screen = terminal.wait_until("three runs", |screen| {
+        screen.contains("one.h5 6") && screen.contains("three.h5 4") && screen.contains("fc3")
+    });
+    assert!(screen.contains("B: seed=2  C: fc3:freeze"), "{screen}");
+    assert!(screen.contains("B-A in nats"), "{screen}");
+    terminal.press(&["n"]);
+    terminal.wait_for("C-A in nats");
+    terminal.press(&["f", "f"]);
+    terminal.wait_until("one chart", |screen| {
+        screen.contains("held-out loss") && !screen.contains("training loss")
+    });
+    terminal.press(&["a"]);
+    terminal.wait_for("Ax2");
+    terminal.press(&["e"]);
+    let written = ["one-layers-0-6", "two-layers-0-6", "three-layers-0-4"];
+    terminal.wait_until("the files", |_| {
+        let there = |name: &&str| folder.path().join(format!("{name}.csv")).exists();
+        written.iter().all(|name| there(name))
+    });
+    terminal.press(&["Escape"]);
+    terminal.wait_until("the first run alone", |screen| {
+        !screen.contains("Comparison")
+    });
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+}

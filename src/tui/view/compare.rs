@@ -177,10 +177,14 @@ fn losses_at_cursor(comparison: &Comparison, theme: &Theme, width: u16) -> Line<
         };
         comparison.runs.iter().map(of_run).collect()
     };
+    let selected = comparison.selected;
+    // On a narrow screen, only the first run and the selected one.
+    let all = comparison.runs.len() * 12 < usize::from(width).saturating_sub(36);
     let words = |losses: &[Option<f64>]| -> String {
         let word = |loss: &Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
         let runs = losses.iter().enumerate();
         let words: Vec<String> = runs
+            .filter(|(run, _)| all || [0, selected].contains(run))
             .map(|(run, loss)| format!("{} {}", letter(run), word(loss)))
             .collect();
         words.join("  ")
@@ -191,7 +195,6 @@ fn losses_at_cursor(comparison: &Comparison, theme: &Theme, width: u16) -> Line<
         Span::styled(format!(" step {step}"), theme.header),
         Span::raw(format!("  loss in nats: {}", words(&train))),
     ]);
-    let selected = comparison.selected;
     if let Some((a, b)) = train[0].zip(train[selected]) {
         let difference = format_signed(b - a, 8);
         let style = theme.of_sign(b - a);
@@ -247,7 +250,7 @@ impl Charts<'_> {
         };
         let shown: Vec<Chart> = shown.into_iter().filter(|chart| self.has(*chart)).collect();
         let areas = Layout::horizontal(shown.iter().map(|_| Fill(1))).split(area);
-        let only = shown.len() == 1 && self.app.nav.chart % 4 == 0;
+        let only = shown.len() == 1 && self.app.nav.chart.is_multiple_of(4);
         for (&chart, &area) in shown.iter().zip(areas.iter()) {
             // Room is scarce: the one chart of a narrow screen needs no title.
             let title = if only {
@@ -514,7 +517,7 @@ impl<'a> Table<'a> {
         let room = area.width.saturating_sub(least + 3 + MAP) / NUMBER;
         let room = usize::from(room.max(2));
         let columns = if app.nav.means {
-            mean_columns(comparison, room)
+            mean_columns(comparison, room, theme)
         } else if comparison.runs.len() == 2 {
             columns_of_two(comparison, area.width)
         } else {
@@ -843,13 +846,13 @@ fn columns_of_many(comparison: &Comparison, most: usize) -> Vec<Column> {
 }
 
 /// The columns of means over runs of one configuration, as many as fit.
-fn mean_columns(comparison: &Comparison, most: usize) -> Vec<Column> {
+fn mean_columns(comparison: &Comparison, most: usize, theme: &Theme) -> Vec<Column> {
     let mut columns = Vec::new();
     for (group, runs) in comparison.groups.iter().enumerate() {
         let name = group_name(runs);
         columns.push(Column::new(&name, Of::Mean(group), Part::View));
         if runs.len() > 1 {
-            let title = format!("{name} \u{b1}");
+            let title = format!("{name} {}", either(theme, "±", "+-"));
             columns.push(Column::new(title, Of::Error(group), Part::View));
         }
         if group > 0 {
@@ -964,9 +967,10 @@ mod tests {
         let others = [1, 2, 3].map(|run| {
             let mut header = header(3);
             header.seed = run as u64;
-            if run != 1 {
-                header.config = format!("learning_rate = 0.{run}");
-            }
+            header.config = match run {
+                1 => "seed = 1".to_owned(),
+                _ => format!("seed = {run}\nlearning_rate = 0.{run}"),
+            };
             Other {
                 model: app_of(header, &lists[run]).model,
                 name: format!("run-{run}.h5"),
@@ -999,7 +1003,7 @@ mod tests {
         for (number, expected) in shown.iter().zip(expected) {
             assert!(close(*number, expected), "{number} {expected}\n{screen}");
         }
-        for word in ["A view", "B-A ", "C-A ", "D-A ", "B-A in nats, steps 0-39"] {
+        for word in ["A view", "B-A ", "C-A ", "D-A ", "B-A in nats"] {
             assert!(screen.contains(word), "{word}\n{screen}");
         }
         assert!(screen.contains("C: learning_rate=0.2"), "{screen}");
