@@ -271,7 +271,7 @@ fn three_runs_are_compared_and_their_numbers_written() {
     let written = ["one-layers-0-6", "two-layers-0-6", "three-layers-0-4"];
     terminal.wait_until("the files", |_| {
         let there = |name: &&str| folder.path().join(format!("{name}.csv")).exists();
-        written.iter().all(|name| there(name))
+        written.iter().all(there)
     });
     terminal.press(&["Escape"]);
     terminal.wait_until("the first run alone", |screen| {

@@ -32,7 +32,7 @@ use crate::analysis::bins::Extent;
 use crate::analysis::numbers::format_signed;
 use crate::analysis::scale::{Domain, Scale};
 use crate::analysis::ttest::Mean;
-use crate::app::{App, Comparison, Stretch, letter};
+use crate::app::{App, Comparison, RunModel, Stretch, letter};
 use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
@@ -170,10 +170,17 @@ fn losses_at_cursor(comparison: &Comparison, theme: &Theme, width: u16) -> Line<
     let Some(step) = comparison.cursor() else {
         return Line::styled(" A has no steps yet", theme.dim);
     };
-    let losses = |of: &dyn Fn(&crate::record::StepSummary) -> f64| -> Vec<Option<f64>> {
-        let of_run = |run: &&crate::app::RunModel| {
-            let entry = run.timeline.entry(step).filter(|entry| entry.steps() == 1);
-            entry.map(of)
+    let losses = |held_out: bool| -> Vec<Option<f64>> {
+        let of_run = |run: &&RunModel| {
+            let entry = run
+                .timeline
+                .entry(step)
+                .filter(|entry| entry.steps() == 1)?;
+            Some(if held_out {
+                entry.test_loss
+            } else {
+                entry.loss_after
+            })
         };
         comparison.runs.iter().map(of_run).collect()
     };
@@ -189,8 +196,8 @@ fn losses_at_cursor(comparison: &Comparison, theme: &Theme, width: u16) -> Line<
             .collect();
         words.join("  ")
     };
-    let train = losses(&|entry| entry.loss_after);
-    let held_out = losses(&|entry| entry.test_loss);
+    let train = losses(false);
+    let held_out = losses(true);
     let mut line = Line::from(vec![
         Span::styled(format!(" step {step}"), theme.header),
         Span::raw(format!("  loss in nats: {}", words(&train))),
@@ -380,8 +387,9 @@ impl Charts<'_> {
             };
             let line = |of: fn(&[Extent]) -> f32| -> Vec<Option<Extent>> {
                 let value = |column: usize| {
+                    // A mean of fewer runs would jump where one ends.
                     let extents = at(column);
-                    (!extents.is_empty()).then(|| of(&extents))
+                    (extents.len() == group.len()).then(|| of(&extents))
                 };
                 let extent = |value: f32| Extent {
                     min: value,
