@@ -487,7 +487,7 @@ mod tests {
         let others = Others::new(String::new(), &first, others.into());
         assert!(others.have_repeats());
         assert_eq!(others.groups, [vec![0, 1, 3], vec![2]]);
-        let said = ["", "seed=2", "fc3:freeze learning_rate=0.2", "seed=3"];
+        let said = ["", "seed=2", "fc3:freeze lr=0.2", "seed=3"];
         assert_eq!(others.differences, said);
     }
 

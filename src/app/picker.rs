@@ -1,6 +1,7 @@
 //! The state of the run picker: runs in a folder, those chosen by a filter, in an order, some of them marked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::runs::{Column, Filter, ListUpdate, RunEntry, Settings, differing, in_short};
@@ -131,8 +132,11 @@ impl Picker {
         let mut differing = differing(&all);
         // It has a column of its own.
         differing.retain(|(key, _)| key.split('.').next() != Some("network"));
-        // What is special about a layer is the shortest.
-        differing.sort_by_key(|(key, _)| *key != "layer");
+        // What is special about a layer says most, then what has the most values.
+        differing.sort_by_cached_key(|(key, values)| {
+            let distinct: BTreeSet<&&str> = values.iter().collect();
+            (*key != "layer", Reverse(distinct.len()))
+        });
         let text = |run: usize| -> String {
             let said = differing.iter().filter(|(_, values)| values[run] != "–");
             let words: Vec<String> = said
@@ -470,7 +474,7 @@ mod tests {
     fn only_settings_that_differ_are_named() {
         let mut picker = picker();
         let said = |picker: &Picker, name: &str| picker.differences(Path::new(name)).to_owned();
-        assert_eq!(said(&picker, "a9"), "learning_rate=0.2");
+        assert_eq!(said(&picker, "a9"), "lr=0.2");
         assert_eq!(said(&picker, "b"), "fc3:freeze");
         assert_eq!(said(&picker, "bad"), "");
         picker.update(ListUpdate::Gone(vec!["a9".into(), "b".into()]));

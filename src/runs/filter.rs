@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 use super::column::Column;
 use super::entry::RunEntry;
-use super::settings::in_short;
+use super::settings::{SHORT, in_short};
 
 /// The operators, those of two letters first.
 const OPERATORS: [(&str, Operator); 7] = [
@@ -24,11 +24,8 @@ const OPERATORS: [(&str, Operator); 7] = [
     (":", Operator::Contains),
 ];
 
-/// Other words for keys.
-const SPELLINGS: [(&str, &str); 10] = [
-    ("lr", "learning_rate"),
-    ("wd", "weight_decay"),
-    ("bs", "batch_size"),
+/// Other words for columns.
+const SPELLINGS: [(&str, &str); 7] = [
     ("name", "file"),
     ("step", "steps"),
     ("progress", "done"),
@@ -104,7 +101,8 @@ impl Term {
         if value.is_empty() {
             return Err(format!("`{word}`: a value is missing after {sign}"));
         }
-        let spelled = SPELLINGS.iter().find(|(short, _)| *short == key);
+        let mut spellings = SPELLINGS.iter().chain(&SHORT);
+        let spelled = spellings.find(|(short, _)| *short == key);
         let key = spelled.map_or(key, |(_, long)| long);
         let column = Column::ALL.into_iter().find(|column| column.title() == key);
         let number = value.trim_end_matches('%').parse().ok();

@@ -53,7 +53,7 @@ fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
     }
 }
 
-/// Returns the keys in which runs differ, and the value of each run; `–` where a key is missing.
+/// Returns the keys in which runs differ, and the value of each run; `–` where a key is missing. In the order of keys.
 #[must_use]
 pub fn differing<'a>(all: &[&'a Settings]) -> Vec<(&'a str, Vec<&'a str>)> {
     let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -67,7 +67,14 @@ pub fn differing<'a>(all: &[&'a Settings]) -> Vec<(&'a str, Vec<&'a str>)> {
         .collect()
 }
 
-/// Writes a setting in a few words: `learning_rate=0.1`, or for rules of layers `fc3:freeze`.
+/// Short words for settings.
+pub(super) const SHORT: [(&str, &str); 3] = [
+    ("lr", "learning_rate"),
+    ("wd", "weight_decay"),
+    ("bs", "batch_size"),
+];
+
+/// Writes a setting in a few words: `lr=0.1`, or for rules of layers `fc3:freeze`.
 #[must_use]
 pub fn in_short(key: &str, value: &str) -> String {
     let value = value.replace(['"', '\''], "");
@@ -78,6 +85,7 @@ pub fn in_short(key: &str, value: &str) -> String {
             _ => rules,
         }
     } else {
-        format!("{key}={value}")
+        let short = SHORT.iter().find(|(_, long)| *long == key);
+        format!("{}={value}", short.map_or(key, |(short, _)| short))
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  lcascope RUNS  runs · 12 of 43 files · 2 marked · sorted by loss
 //!    file            status    done     loss  held-out  loss so far    differs in
-//! ▸1 seed-3.h5       running    41%  0.07817    0.0912  ▇▅▃▂▂▁▁▁▁      learning_rate=0.1
+//! ▸1 seed-3.h5       running    41%  0.07817    0.0912  ▇▅▃▂▂▁▁▁▁      lr=0.1
 //!    torn.h5         is not an HDF5 file
 //!  runs/seed-3.h5: …                                the selected run, whole
 //!  ? help  q quit  Enter open  Space mark

@@ -1014,7 +1014,7 @@ mod tests {
         for word in ["A view", "B-A ", "C-A ", "D-A ", "B-A in nats"] {
             assert!(screen.contains(word), "{word}\n{screen}");
         }
-        assert!(screen.contains("C: learning_rate=0.2"), "{screen}");
+        assert!(screen.contains("C: lr=0.2"), "{screen}");
         app.act(Action::NextClass);
         let screen = text(&app, 200, 50, &theme());
         assert!(screen.contains("C-A in nats, steps 0-39"), "{screen}");
