@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::runs::{Column, Filter, ListUpdate, RunEntry, Settings, differing, in_short};
+use crate::runs::{Column, Content, Filter, ListUpdate, RunEntry, Settings, differing, in_short};
 
 /// The most runs that can be opened together.
 pub const MOST_OPEN: usize = 16;
@@ -64,6 +64,9 @@ pub struct Picker {
     differences: HashMap<PathBuf, String>,
     /// The runs that pass the filter, in order.
     rows: Vec<PathBuf>,
+    /// Of the rows: the characters of the longest name, and the number of files that have not been read.
+    longest_name: usize,
+    reading: usize,
     selected: Option<PathBuf>,
     /// In the order in which they were marked.
     marked: Vec<PathBuf>,
@@ -165,6 +168,10 @@ impl Picker {
                 .then_with(|| Column::File.order(a, b, false))
                 .then_with(|| a.path.cmp(&b.path))
         });
+        let lengths = rows.iter().map(|entry| entry.name.chars().count());
+        self.longest_name = lengths.max().unwrap_or(0);
+        let reading = |entry: &&&RunEntry| entry.content == Content::Reading;
+        self.reading = rows.iter().filter(reading).count();
         self.rows = rows.into_iter().map(|entry| entry.path.clone()).collect();
         // Until a row is chosen, the first one is selected, whichever it is.
         let lost = |path: &PathBuf| !self.rows.contains(path);
@@ -311,6 +318,18 @@ impl Picker {
         &self.rows
     }
 
+    /// Returns the characters of the longest name in the rows.
+    #[must_use]
+    pub fn longest_name(&self) -> usize {
+        self.longest_name
+    }
+
+    /// Returns the number of rows whose files have not been read.
+    #[must_use]
+    pub fn reading(&self) -> usize {
+        self.reading
+    }
+
     #[must_use]
     pub fn entry(&self, path: &Path) -> Option<&RunEntry> {
         self.entries.get(path)
@@ -325,7 +344,10 @@ impl Picker {
     #[must_use]
     pub fn selected_row(&self) -> Option<usize> {
         match &self.selected {
-            Some(selected) => self.rows.iter().position(|path| path == selected),
+            // Comparing whole paths by their parts takes longer.
+            Some(selected) => {
+                (self.rows.iter()).position(|path| path.as_os_str() == selected.as_os_str())
+            }
             None => (!self.rows.is_empty()).then_some(0),
         }
     }
@@ -352,7 +374,7 @@ impl Picker {
 mod tests {
     use super::*;
     use crate::record::Status;
-    use crate::runs::{Content, RunFacts, RunStatus};
+    use crate::runs::{RunFacts, RunStatus};
 
     fn run(name: &str, loss: f64, settings: &[(&str, &str)]) -> RunEntry {
         let status = RunStatus {

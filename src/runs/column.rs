@@ -147,7 +147,7 @@ impl Column {
 
     /// Compares two runs by this column; runs without a value come last in either direction.
     #[must_use]
-    pub fn order(self, a: &RunEntry, b: &RunEntry, descending: bool) -> Ordering {
+    pub fn order<'a>(self, a: &'a RunEntry, b: &'a RunEntry, descending: bool) -> Ordering {
         let turned = |order: Ordering| if descending { order.reverse() } else { order };
         if self.is_number() {
             // Time passes between two comparisons.
@@ -160,13 +160,15 @@ impl Column {
                 (a, b) => b.is_some().cmp(&a.is_some()),
             };
         }
-        // Each reader's error is another text.
-        let text = |entry: &RunEntry| match (self, entry.facts()) {
-            (Self::File, _) | (_, Some(_)) => Some(self.text(entry)),
-            _ => None,
+        let text = |entry: &'a RunEntry| match (self, entry.facts()) {
+            (Self::File, _) => Some(entry.name.as_str()),
+            (Self::Status, Some(facts)) => Some(facts.status.word()),
+            (Self::Started, Some(facts)) => Some(facts.created.as_str()),
+            (_, Some(facts)) => Some(facts.status.network.as_str()),
+            (_, None) => None,
         };
         match (text(a), text(b)) {
-            (Some(a), Some(b)) => turned(natural(&a, &b)),
+            (Some(a), Some(b)) => turned(natural(a, b)),
             (a, b) => b.is_some().cmp(&a.is_some()),
         }
     }

@@ -109,12 +109,8 @@ fn draw_title(area: Rect, buf: &mut Buffer, picker: &Picker, theme: &Theme) {
     if !picker.filter_text.is_empty() && !picker.typing {
         parts.push((2, format!("filter {}", harmless(&picker.filter_text))));
     }
-    let reading = picker.rows().iter().filter_map(|path| picker.entry(path));
-    let reading = reading
-        .filter(|entry| entry.content == Content::Reading)
-        .count();
-    if reading > 0 {
-        parts.push((1, format!("reading {reading}")));
+    if picker.reading() > 0 {
+        parts.push((1, format!("reading {}", picker.reading())));
     }
     let room = usize::from(area.width).saturating_sub(17);
     let text = fitting(parts, either(theme, " · ", " | "), room);
@@ -238,9 +234,7 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(area: Rect, picker: &'a Picker, theme: &'a Theme) -> Self {
-        let entries = picker.rows().iter().filter_map(|path| picker.entry(path));
-        let longest = entries.map(|entry| entry.name.chars().count()).max();
-        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        let longest = u16::try_from(picker.longest_name()).unwrap_or(u16::MAX);
         let name = longest.clamp(NAMES.1, NAMES.0.min(area.width / 4).max(NAMES.1));
         let mut columns = COLUMNS.to_vec();
         // The marks and two blanks.
