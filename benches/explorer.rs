@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use lcascope::app::{Action, App, Other, RunModel};
+use lcascope::app::{Action, App, Other, Picker, RunModel};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::query::{Analyst, Answer, Query, Topic};
 use lcascope::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+use lcascope::runs::{ListUpdate, RunEntry};
 use lcascope::store::RunReader;
 use lcascope::tui::keys::KeyMap;
-use lcascope::tui::view;
+use lcascope::tui::{ScreenOptions, picker, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use scenes::odd;
+use scenes::{listed, odd};
 
 #[path = "../tests/explorer/scenes/mod.rs"]
 mod scenes;
@@ -241,21 +242,45 @@ fn main() {
         }
         let scene = &scenes::scenes()[0];
         go(&mut app, &mut oracle, scene, zoom);
-        app.compare_with(Other {
+        let other = Other {
             model: second,
-            names: ["one.h5".to_owned(), "two.h5".to_owned()],
-        });
+            name: "two.h5".to_owned(),
+        };
+        app.compare_with("one.h5", vec![other]);
         oracle.settle(&mut app);
         let name = format!("compare of {name}");
         print_worst(&name, &app, &mut buffer);
         group.bench_function(&name, |bencher| {
             bencher.iter(|| frame(&app, &mut buffer));
         });
-        second = app.other.take().expect("it was put there").model;
+        let other = app.others.runs.pop();
+        second = other.expect("it was put there").model;
         app.nav.comparing = false;
     }
     group.finish();
+    bench_picker(&mut criterion);
     println!("memory: {} MiB at most, with a second run", memory().1);
+}
+
+/// A frame of the list of a thousand runs, and the update of twenty rows.
+fn bench_picker(criterion: &mut Criterion) {
+    let mut picker = Picker::new("runs");
+    picker.update(ListUpdate::Entries((0..1000).map(listed::entry).collect()));
+    let options = ScreenOptions {
+        theme: scenes::rich(),
+        keys: KeyMap::default(),
+        fps: 15,
+        mouse: false,
+        notice: String::new(),
+    };
+    let mut buffer = Buffer::empty(AREA);
+    criterion.bench_function("picker: frame", |bencher| {
+        bencher.iter(|| picker::draw(AREA, &mut buffer, black_box(&picker), &options));
+    });
+    let live: Vec<RunEntry> = (0..20).map(|run| listed::entry(run * 50)).collect();
+    criterion.bench_function("picker: update of 20 rows", |bencher| {
+        bencher.iter(|| picker.update(ListUpdate::Entries(black_box(live.clone()))));
+    });
 }
 
 fn print_worst(name: &str, app: &App, buffer: &mut Buffer) {

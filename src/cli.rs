@@ -21,7 +21,8 @@ use crate::trajectory::Rename;
 ///
 /// lcascope trains a network, divides the change in training loss of every step among all parameters
 /// (Loss Change Allocation, LCA), records it in an HDF5 file and shows it live. Without a command it
-/// runs a demo: a small network on the embedded sample of MNIST.
+/// lists the runs in this folder or, if there are none, runs a demo: a small network on the embedded
+/// sample of MNIST.
 #[derive(Debug, Parser)]
 #[command(name = "lcascope", version, propagate_version = true)]
 pub struct Cli {
@@ -51,7 +52,7 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Allocate the loss along a given path of weights, without training
     Allocate(Box<AllocateArgs>),
-    /// Replay a run file, follow one that is being written, or compare two
+    /// Replay run files, follow those that are being written, compare them, or pick from a folder
     Open(OpenArgs),
     /// Summarise run files and check that their sums add up
     Info {
@@ -59,11 +60,14 @@ pub enum Command {
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
     },
-    /// List the run files in a folder with their status
+    /// List run files with their status
     List {
-        /// Folder [default: runs if it exists, otherwise the current folder]
+        /// Folders, or run files [default: runs if it exists, otherwise the current folder]
         #[arg(value_name = "DIR")]
-        folder: Option<PathBuf>,
+        places: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Stop a running training after the current step and wait until its file is closed
     Stop {
@@ -131,8 +135,11 @@ pub enum Command {
         /// Answer the question on standard input and exit
         #[arg(long, conflicts_with = "details")]
         answer: bool,
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
+        /// Read the facts of each run whose path arrives on standard input
+        #[arg(long, conflicts_with_all = ["details", "answer", "file"])]
+        many: bool,
+        #[arg(value_name = "RUN.h5", required_unless_present = "many")]
+        file: Option<PathBuf>,
     },
     /// Print shell completions
     Completions {
@@ -200,12 +207,9 @@ pub struct AllocateArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct OpenArgs {
-    /// Run file
-    #[arg(value_name = "RUN.h5")]
-    pub file: PathBuf,
-    /// Another run file to compare with
-    #[arg(value_name = "OTHER.h5")]
-    pub other: Option<PathBuf>,
+    /// Run files, to compare if there are several, or a folder with runs to pick from
+    #[arg(value_name = "RUN.h5", required = true)]
+    pub files: Vec<PathBuf>,
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,

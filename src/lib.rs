@@ -26,6 +26,7 @@
 //! | [`export`] | tables as CSV, JSON, Parquet; charts as SVG, PNG |
 //! | [`sheet`] | the views of a run as tables and figures |
 //! | [`report`] | the results of runs as a document with figures |
+//! | [`runs`] | rows of lists of runs: facts, columns, filters, a cache |
 //! | [`key_name`] | keys by name, as people write them |
 //! | [`memory`] | the memory that this process can have |
 //! | [`rename`] | giving a file a name that others may take meanwhile |
@@ -57,6 +58,7 @@ pub mod protocol;
 pub mod query;
 pub mod rename;
 pub mod report;
+pub mod runs;
 pub mod sheet;
 pub mod store;
 pub mod supervise;

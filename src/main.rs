@@ -47,7 +47,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             sandbox::guarded_each("verify", &files, commands::verify)
         }
         Some(Command::Repair { file }) => sandbox::run_in_child(&file, || commands::repair(&file)),
-        Some(Command::List { folder }) => commands::list(folder.as_deref()),
+        Some(Command::List { places, json }) => commands::list(&places, json),
         Some(Command::Stop { file }) => commands::stop(&file),
         Some(Command::Pause { file }) => commands::pause(&file),
         Some(Command::Resume { file }) => commands::resume(&file),
@@ -69,8 +69,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Reader {
             details,
             answer,
-            file,
+            many: _,
+            file: Some(file),
         }) => sandbox::serve(&file, details, answer),
+        Some(Command::Reader { file: None, .. }) => sandbox::serve_many(),
         Some(Command::Record(args)) => commands::record(&args),
         Some(Command::Completions { shell }) => supervise::print(&cli::completions(shell)),
         Some(Command::Man { command }) => supervise::print(&cli::man(command.as_deref())?),

@@ -33,11 +33,11 @@ pub enum Action {
     /// Close what is open, or go up one level.
     Back,
     Sort,
-    /// Toggle between all layers together and only the selected one.
+    /// Toggle between all layers together and only the selected one; in a comparison, between runs and their means.
     Pool,
     /// Show the next of the screen's charts in full, then all of them again.
     Focus,
-    /// Toggle the comparison with the second run.
+    /// Toggle the comparison with other runs.
     Compare,
     /// Copy the numbers in view to the clipboard, or export them to files.
     Copy,
@@ -55,7 +55,8 @@ pub enum Action {
     /// Go to the selected layer's next worse or next milder step.
     Worse,
     Milder,
-    /// Restrict to the next or the previous class; all classes together come between the last and the first.
+    /// Restrict to the next or the previous class; all classes together come between the last and the first. In a
+    /// comparison, select the next or the previous run.
     NextClass,
     PreviousClass,
     /// Start typing a command.
@@ -70,6 +71,8 @@ pub enum Action {
     Complete,
     Recall(i64),
     Help,
+    /// List the runs in this run's folder.
+    Runs,
     Quit,
     /// Answers to whether the training should stop. Stopping a training in another process does not close the explorer.
     StopAndQuit,

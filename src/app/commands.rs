@@ -41,7 +41,7 @@ pub const COMMANDS: &[Command] = &[
     command("zoom", "A..B", "show steps A to B-1; without a range, all"),
     command("bookmark", "", "set or remove a bookmark at the cursor"),
     command("events", "", "list events, warnings and bookmarks"),
-    command("compare", "", "toggle comparison with the second run"),
+    command("compare", "", "toggle comparison with other runs"),
     command("copy", "", "copy the table of the view to the clipboard"),
     command(
         "export",

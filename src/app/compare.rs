@@ -1,33 +1,125 @@
-//! Comparison with a second run: matching layers, and differences.
+//! Comparison of several runs: matching layers, differences to the first run, runs that differ only in their seeds.
 //!
 //! ```text
-//! A  |----------------------------------|        this run, with its own cursor and window
-//! B  |--------------------|                      the other run, on the same steps
+//! A  |----------------------------------|        the first run, with its own cursor and window
+//! B  |--------------------|                      another run, on the same steps
 //! B−A |----|----|----|----|                      columns of the same steps, where both have them
 //! ```
 //!
-//! A difference is the second run minus the first: below 0, the second run's layer lowered the loss more. Differences
-//! are only taken between sums over the same steps, except those of whole runs, which are labelled as such.
+//! A difference is another run minus the first: below 0, the other run's layer lowered the loss more. Differences are
+//! only taken between sums over the same steps, except those of whole runs, which are labelled as such.
 
 use std::ops::Range;
 
 use super::run_model::RunModel;
 use super::stretch::Stretch;
 use super::window::Window;
+use crate::record::RunHeader;
+use crate::runs::{Settings, differing, in_short, settings};
 
-/// The second run. It has its own feed, but uses the first run's cursor and window.
+/// A run that is compared with the first. It has its own feed, but uses the first run's cursor and window.
 pub struct Other {
     pub model: RunModel,
-    /// The names of the two on screen: file names.
-    pub names: [String; 2],
+    /// The name on screen: a file name.
+    pub name: String,
 }
 
-/// Two runs side by side, in the first run's window.
-#[derive(Clone, Copy)]
+/// The runs compared with the first, and what follows from the headers of all.
+#[derive(Default)]
+pub struct Others {
+    pub runs: Vec<Other>,
+    /// The first run's name.
+    pub first: String,
+    /// For each run, the first included: the settings that are not those of the first, in words.
+    differences: Vec<String>,
+    /// Runs of one configuration, as indices of runs; the first run is 0.
+    groups: Vec<Vec<usize>>,
+}
+
+impl Others {
+    #[must_use]
+    pub fn new(name: String, first: &RunHeader, runs: Vec<Other>) -> Self {
+        let others = runs.iter().map(|other| &*other.model.header);
+        let headers: Vec<&RunHeader> = std::iter::once(first).chain(others).collect();
+        let differences = differences(&headers);
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (run, header) in headers.iter().enumerate() {
+            let same = |group: &&mut Vec<usize>| is_repeat(headers[group[0]], header);
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(run),
+                None => groups.push(vec![run]),
+            }
+        }
+        Self {
+            runs,
+            first: name,
+            differences,
+            groups,
+        }
+    }
+
+    /// Returns true if there are runs that differ only in their seeds.
+    #[must_use]
+    pub fn have_repeats(&self) -> bool {
+        self.groups.iter().any(|group| group.len() > 1)
+    }
+}
+
+/// Returns the settings of each run that are not those of the first, in words.
+fn differences(headers: &[&RunHeader]) -> Vec<String> {
+    let all: Vec<Settings> = (headers.iter())
+        .map(|header| {
+            let mut all = settings(&header.config);
+            all.retain(|(key, _)| key.split('.').next() != Some("network"));
+            all.push(("seed".to_owned(), header.seed.to_string()));
+            all.push(("network".to_owned(), header.network.clone()));
+            all.push(("data".to_owned(), header.dataset.clone()));
+            all
+        })
+        .collect();
+    let all: Vec<&Settings> = all.iter().collect();
+    let mut differing = differing(&all);
+    differing.sort_by_key(|(key, _)| (*key != "layer", *key == "seed"));
+    let of_run = |run: usize| {
+        let own = differing
+            .iter()
+            .filter(|(_, values)| values[run] != values[0]);
+        let words: Vec<String> = own
+            .map(|(key, values)| in_short(key, values[run]))
+            .collect();
+        words.join(" ")
+    };
+    (0..headers.len()).map(of_run).collect()
+}
+
+/// Returns true if two runs differ at most in their seeds, and in what does not affect the numbers.
+fn is_repeat(a: &RunHeader, b: &RunHeader) -> bool {
+    (&a.network, &a.layout, &a.dataset_sha256) == (&b.network, &b.layout, &b.dataset_sha256)
+        && (&a.integrator, a.slice_size, a.train_index.len())
+            == (&b.integrator, b.slice_size, b.train_index.len())
+        && settings(&a.config) == settings(&b.config)
+}
+
+/// Returns the letter by which a run is called beside others.
+#[must_use]
+pub fn letter(run: usize) -> String {
+    let letter = u8::try_from(run).ok().filter(|run| *run < 26);
+    letter.map_or_else(|| "?".to_owned(), |run| char::from(b'A' + run).to_string())
+}
+
+/// Several runs side by side, in the first run's window.
+#[derive(Clone)]
 pub struct Comparison<'a> {
-    pub first: &'a RunModel,
-    pub second: &'a RunModel,
-    pub names: &'a [String; 2],
+    /// At least two; the first is the one that the others are compared with.
+    pub runs: Vec<&'a RunModel>,
+    /// The name of each.
+    pub names: Vec<&'a str>,
+    /// The settings of each that are not those of the first, in words.
+    pub differences: &'a [String],
+    /// Runs of one configuration.
+    pub groups: &'a [Vec<usize>],
+    /// The run whose differences are shown over the steps, from 1 on.
+    pub selected: usize,
     pub window: &'a Window,
 }
 
@@ -62,13 +154,6 @@ impl Pairs {
         let rest = left.iter().enumerate();
         pairs.only_second = rest.filter_map(|(at, name)| name.map(|_| at)).collect();
         pairs
-    }
-
-    /// Returns the layer of the second run that matches one of the first.
-    #[must_use]
-    pub fn second(&self, first: usize) -> Option<usize> {
-        let found = self.both.iter().find(|(one, _)| *one == first);
-        found.map(|(_, other)| *other)
     }
 }
 
@@ -122,56 +207,119 @@ impl<'a> Both<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Returns the steps shown: those in view, or if these are the whole run, the steps of the longer run.
+    /// Returns the comparison of a run with others.
+    pub(super) fn new(
+        first: &'a RunModel,
+        others: &'a Others,
+        selected: usize,
+        window: &'a Window,
+    ) -> Self {
+        let runs = others.runs.iter();
+        let names = runs.clone().map(|other| other.name.as_str());
+        Self {
+            runs: std::iter::once(first)
+                .chain(runs.map(|other| &other.model))
+                .collect(),
+            names: std::iter::once(others.first.as_str())
+                .chain(names)
+                .collect(),
+            differences: &others.differences,
+            groups: &others.groups,
+            selected: selected.clamp(1, others.runs.len().max(1)),
+            window,
+        }
+    }
+
+    #[must_use]
+    pub fn first(&self) -> &'a RunModel {
+        self.runs[0]
+    }
+
+    /// Returns the end of each run.
+    fn ends(&self) -> impl Iterator<Item = u64> {
+        self.runs.iter().map(|run| run.timeline.end())
+    }
+
+    /// Returns the steps shown: those in view, or if these are the whole run, the steps of the longest run.
     #[must_use]
     pub fn steps(&self) -> Range<u64> {
-        let visible = self.window.visible(self.first.timeline.end());
+        let visible = self.window.visible(self.first().timeline.end());
         if self.window.shows_all() && !self.window.frozen() {
-            0..visible.end.max(self.second.timeline.end())
+            0..self.ends().fold(visible.end, u64::max)
         } else {
             visible
         }
     }
 
-    /// Returns the steps shown that both runs have.
+    /// Returns the steps shown that all runs have.
     #[must_use]
     pub fn common_steps(&self) -> Range<u64> {
         let steps = self.steps();
-        let shown = self.window.shown(self.first.timeline.end());
-        let end = steps.end.min(shown).min(self.second.timeline.end());
+        let shown = self.window.shown(self.first().timeline.end());
+        let end = self.ends().fold(steps.end.min(shown), u64::min);
         steps.start.min(end)..end
+    }
+
+    /// Returns all steps that any run has.
+    #[must_use]
+    pub fn all_steps(&self) -> Range<u64> {
+        let shown = self.window.shown(self.first().timeline.end());
+        0..self.ends().skip(1).fold(shown, u64::max)
     }
 
     /// Returns the cursor's step; `None` before the first step.
     #[must_use]
     pub fn cursor(&self) -> Option<u64> {
-        self.window.cursor(self.first.timeline.end())
+        self.window.cursor(self.first().timeline.end())
     }
 
-    /// Returns both runs over some steps.
+    /// Returns the first and another run over some steps.
     #[must_use]
-    pub fn both(&self, steps: &Range<u64>) -> Both<'a> {
+    pub fn both(&self, run: usize, steps: &Range<u64>) -> Both<'a> {
         Both {
-            first: self.first.timeline.stretch(steps),
-            second: self.second.timeline.stretch(steps),
+            first: self.first().timeline.stretch(steps),
+            second: self.runs[run].timeline.stretch(steps),
         }
     }
 
-    /// Matches the layers of the two runs.
+    /// Returns the layers of all runs, matched by name: for each layer, its index in each run. Those of the first run
+    /// come first, in its order.
     #[must_use]
-    pub fn layer_pairs(&self) -> Pairs {
-        let [first, second] = [self.first, self.second].map(|run| {
+    pub fn layer_rows(&self) -> Vec<Vec<Option<usize>>> {
+        let names = |run: &'a RunModel| {
             let layers = run.header.layout.layers.iter();
             layers.map(|layer| layer.name.as_str())
-        });
-        Pairs::of(first, second)
+        };
+        let none = vec![None; self.runs.len()];
+        let mut known: Vec<&str> = names(self.first()).collect();
+        let row = |first: usize| {
+            let mut row = none.clone();
+            row[0] = Some(first);
+            row
+        };
+        let mut rows: Vec<Vec<Option<usize>>> = (0..known.len()).map(row).collect();
+        for (run, model) in self.runs.iter().enumerate().skip(1) {
+            let pairs = Pairs::of(known.iter().copied(), names(model));
+            for (row, layer) in pairs.both {
+                rows[row][run] = Some(layer);
+            }
+            for layer in pairs.only_second {
+                let mut row = none.clone();
+                row[run] = Some(layer);
+                rows.push(row);
+                known.push(&model.header.layout.layers[layer].name);
+            }
+        }
+        rows
     }
 
-    /// Returns true if the two files hold the same run.
+    /// Returns true if two of the files hold the same run.
     #[must_use]
     pub fn same_run(&self) -> bool {
-        let (one, two) = (&self.first.header, &self.second.header);
-        (&one.created, &one.config) == (&two.created, &two.config)
+        let id = |run: &&'a RunModel| (&run.header.created, &run.header.config);
+        let mut ids: Vec<_> = self.runs.iter().map(id).collect();
+        ids.sort();
+        ids.windows(2).any(|pair| pair[0] == pair[1])
     }
 }
 
@@ -208,10 +356,11 @@ mod tests {
 
     fn compared(first: App, second: App) -> App {
         let mut app = first;
-        app.compare_with(Other {
+        let other = Other {
             model: second.model,
-            names: ["a.h5", "b.h5"].map(str::to_owned),
-        });
+            name: "b.h5".to_owned(),
+        };
+        app.compare_with("a.h5", vec![other]);
         app
     }
 
@@ -228,7 +377,7 @@ mod tests {
         let comparison = app.compared().unwrap();
         assert_eq!(comparison.steps(), 0..50);
         assert_eq!(comparison.common_steps(), 0..30);
-        let both = comparison.both(&comparison.common_steps());
+        let both = comparison.both(1, &comparison.common_steps());
         assert!(both.agree());
         let difference: Vec<f64> = (both.columns(7).iter())
             .map(|c| c.second.layer_sums(0).lca - c.first.layer_sums(0).lca)
@@ -266,26 +415,87 @@ mod tests {
                     if let Some(query) = app.wanted_detail() {
                         app.event(answered(query, 1.0, one));
                     }
-                    if let Some(query) = app.wanted_of_other() {
+                    if let Some(query) = app.wanted_of_other(0) {
                         let event = answered(query, 2.0, two);
-                        app.other.as_mut().unwrap().model.event(event);
+                        app.others.runs[0].model.event(event);
                     }
                 }
                 let comparison = app.compared().unwrap();
-                let both = comparison.both(&comparison.common_steps());
+                let both = comparison.both(1, &comparison.common_steps());
                 assert!(both.agree(), "{one} {two}: {:?}", both.second.steps());
                 assert_eq!(both.first.steps(), 0..one.min(two));
-                let at = comparison.both(&(cursor..cursor + 1));
+                let at = comparison.both(1, &(cursor..cursor + 1));
                 assert_eq!(at.agree(), cursor < two, "{one} {two} at {cursor}");
             }
         }
     }
 
     #[test]
+    fn layers_of_many_runs_are_matched_by_name() {
+        let mut app = run(["a", "b"], 30, 1.0);
+        let other = |names, steps, name: &str| Other {
+            model: run(names, steps, 2.0).model,
+            name: name.to_owned(),
+        };
+        let others = vec![
+            other(["b", "c"], 50, "one"),
+            other(["c", "a"], 20, "two"),
+            other(["a", "b"], 40, "three"),
+        ];
+        app.compare_with("first", others);
+        let comparison = app.compared().unwrap();
+        let rows = [
+            vec![Some(0), None, Some(1), Some(0)],
+            vec![Some(1), Some(0), None, Some(1)],
+            vec![None, Some(1), Some(0), None],
+        ];
+        assert_eq!(comparison.layer_rows(), rows);
+        assert_eq!(comparison.names, ["first", "one", "two", "three"]);
+        assert_eq!((comparison.steps(), comparison.all_steps()), (0..50, 0..50));
+        assert_eq!(comparison.common_steps(), 0..20);
+        assert_eq!(comparison.groups, [vec![0, 3], vec![1], vec![2]]);
+        let selected = |app: &App| app.compared().unwrap().selected;
+        assert_eq!(selected(&app), 1);
+        app.act(Action::PreviousClass);
+        assert_eq!(selected(&app), 3);
+        app.act(Action::NextClass);
+        assert_eq!(selected(&app), 1);
+        assert!(app.offers(Action::Pool), "there are repeats");
+        app.act(Action::Pool);
+        assert!(app.nav.means && !app.nav.one_layer);
+        let steps: Vec<Range<u64>> = app.shown().compared;
+        assert_eq!(steps, [0..50, 0..20, 0..40], "as far as each run goes");
+    }
+
+    #[test]
+    fn settings_that_differ_are_named_and_seeds_make_repeats() {
+        let header = |seed, config: &str| RunHeader {
+            seed,
+            config: config.to_owned(),
+            ..RunHeader::of_a_test()
+        };
+        let first = header(1, "seed = 1\nlearning_rate = 0.1");
+        let others = [
+            header(2, "seed = 2\nlearning_rate = 0.1"),
+            header(1, "seed = 1\nlearning_rate = 0.2\nlayer = [\"fc3:freeze\"]"),
+            header(3, "seed = 3\nlearning_rate = 0.1\nthreads = 4"),
+        ];
+        let others = others.map(|header| Other {
+            model: RunModel::new(Arc::new(header), Origin::Replay),
+            name: String::new(),
+        });
+        let others = Others::new(String::new(), &first, others.into());
+        assert!(others.have_repeats());
+        assert_eq!(others.groups, [vec![0, 1, 3], vec![2]]);
+        let said = ["", "seed=2", "fc3:freeze lr=0.2", "seed=3"];
+        assert_eq!(others.differences, said);
+    }
+
+    #[test]
     fn without_a_second_run_a_notice_explains_how_to_add_one() {
         let mut app = run(["a", "b"], 3, 1.0);
         app.act(Action::Compare);
-        assert!(app.compared().is_none() && app.overlays.notice().contains("lcascope open"));
+        assert!(app.compared().is_none() && app.overlays.notice().contains("no other run"));
     }
 
     proptest! {
@@ -294,7 +504,7 @@ mod tests {
         fn columns_agree(one in 1u64..300, two in 1u64..300, most in 1usize..40) {
             let app = compared(run(["a", "b"], one, 1.0), run(["a", "c"], two, 1.0));
             let comparison = app.compared().unwrap();
-            let columns = comparison.both(&comparison.common_steps()).columns(most);
+            let columns = comparison.both(1, &comparison.common_steps()).columns(most);
             let mut at = 0;
             for column in &columns {
                 prop_assert!(column.agree());

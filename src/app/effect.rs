@@ -17,8 +17,8 @@ pub struct Shown {
     /// The steps that the numbers cover: those in view, all steps so far, or those up to the cursor, depending on the
     /// screen.
     pub steps: Range<u64>,
-    /// The steps of the second run, if it is compared.
-    pub compared: Option<Range<u64>>,
+    /// The steps of each other run, in a comparison.
+    pub compared: Vec<Range<u64>>,
 }
 
 /// An effect to carry out outside the explorer.
@@ -31,9 +31,9 @@ pub enum Effect {
 }
 
 impl Shown {
-    /// The view of a run of `end` steps, beside these steps of the second run.
+    /// The view of a run of `end` steps, beside these steps of other runs.
     #[must_use]
-    pub fn of(nav: &Navigation, end: u64, compared: Option<Range<u64>>) -> Self {
+    pub fn of(nav: &Navigation, end: u64, compared: Vec<Range<u64>>) -> Self {
         let layer = match nav.here() {
             Here::Layer | Here::Unit => nav.depth.layer(),
             Here::Network(Screen::Distribution) if nav.one_layer => Some(nav.layer),

@@ -8,9 +8,9 @@
 //! | [`Navigation`] | what the keys move: screen, depth, selection, range in view, options of the charts |
 //! | [`Overlays`] | the open overlay and prompt, the message in the last line |
 //! | [`Playback`] | the replay of a finished run |
-//! | [`Other`] | the second run of a comparison, shown with the same `Navigation` |
+//! | [`Others`] | the other runs of a comparison, shown with the same `Navigation` |
 //!
-//! [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`bars`]
+//! [`Picker`] is the state of the screen that lists runs. [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`bars`]
 //! divides a stretch into columns with exact sums, [`running`] sums it up to each of its entries. [`select`] lists
 //! layers, units and parameters, [`events`] what happened, [`wanted`] the queries about what is in view. Screens only
 //! read.
@@ -26,6 +26,7 @@ mod findings;
 mod log;
 mod navigation;
 mod overlays;
+mod picker;
 mod picture;
 mod playback;
 mod prompt;
@@ -46,12 +47,13 @@ mod window;
 pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
-pub use compare::{Both, Comparison, Other, Pairs};
+pub use compare::{Both, Comparison, Other, Others, letter};
 pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;
 pub use navigation::Navigation;
 pub use overlays::{Overlay, Overlays, Prompt, PromptKind};
+pub use picker::{MOST_OPEN, Picked, Picker, PickerAction};
 pub use picture::Picture;
 pub use playback::Playback;
 pub use queries::QueryCache;

@@ -20,8 +20,13 @@ pub struct Navigation {
     pub window: Window,
     pub screen: Screen,
     pub depth: Depth,
-    /// Shows the comparison with the second run, if there is one.
+    /// Shows the comparison with other runs, if there are any.
     pub comparing: bool,
+    /// In a comparison: the other run whose differences are shown over the steps; the chart shown in full, from 1 on,
+    /// or 0 for all; whether runs that differ only in their seeds are shown as their mean.
+    pub run: usize,
+    pub chart: usize,
+    pub means: bool,
     /// The selection: a layer; a unit of the open layer; a parameter, by its index in the flat vector; a class.
     pub layer: usize,
     pub unit: usize,

@@ -28,10 +28,15 @@ impl App {
                 _ => self.model.has_numbers(here),
             },
             Action::Focus => match here {
+                Here::Comparison => true,
                 Here::Network(screen) => screen != Screen::Overview && self.model.has_numbers(here),
                 _ => false,
             },
+            Action::Pool if here == Here::Comparison => self.others.have_repeats(),
             Action::Pool => on(Screen::Distribution),
+            Action::NextClass | Action::PreviousClass if here == Here::Comparison => {
+                self.others.runs.len() > 1
+            }
             Action::NextClass | Action::PreviousClass => on(Screen::Synchronisation),
             Action::Sort => {
                 here == Here::Unit || self.model.lists_layers(here) || here == Here::Layer

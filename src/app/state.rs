@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::Action;
-use super::compare::{Comparison, Other};
+use super::compare::{Comparison, Other, Others};
 use super::effect::{Effect, Shown};
 use super::navigation::Navigation;
 use super::overlays::{Overlay, Overlays, PromptKind};
@@ -22,14 +22,16 @@ pub enum Quit {
     Stop,
     /// Quit; the training goes on without the screen.
     Leave,
+    /// Show the list of runs.
+    Runs,
 }
 
 /// The explorer's whole state.
 pub struct App {
     pub model: RunModel,
     pub nav: Navigation,
-    /// The second run, to compare with.
-    pub other: Option<Other>,
+    /// The runs to compare with.
+    pub others: Others,
     pub overlays: Overlays,
     pub playback: Playback,
     effects: Vec<Effect>,
@@ -49,7 +51,7 @@ impl App {
         Self {
             model,
             nav: Navigation::default(),
-            other: None,
+            others: Others::default(),
             overlays: Overlays::default(),
             playback: Playback::default(),
             effects: Vec::new(),
@@ -119,7 +121,9 @@ impl App {
             Action::Copy => self.request(Effect::Copy),
             Action::Export => self.request(|shown| Effect::Export(shown, None)),
             Action::Sort => nav.sort = nav.sort.next(),
+            Action::Pool if nav.comparing => nav.means = !nav.means,
             Action::Pool => nav.one_layer = !nav.one_layer,
+            Action::Focus if nav.comparing => nav.chart = nav.chart.wrapping_add(1),
             Action::Focus => nav.focus = nav.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
@@ -129,6 +133,11 @@ impl App {
             Action::Findings => overlays.show(Overlay::Findings),
             Action::Worse => self.visit_worst(-1),
             Action::Milder => self.visit_worst(1),
+            Action::NextClass if nav.comparing => nav.run = (nav.run + 1) % self.others.runs.len(),
+            Action::PreviousClass if nav.comparing => {
+                let others = self.others.runs.len();
+                nav.run = (nav.run + others - 1) % others;
+            }
             Action::NextClass => self.turn_class(true),
             Action::PreviousClass => self.turn_class(false),
             Action::Command => overlays.ask_for(PromptKind::Command, String::new()),
@@ -139,6 +148,7 @@ impl App {
             | Action::Complete
             | Action::Recall(_) => self.edit(action),
             Action::Help => overlays.show(Overlay::Help),
+            Action::Runs => self.quit = Some(Quit::Runs),
             Action::Quit if self.model.is_training() => overlays.show(Overlay::AskQuit),
             // A second request quits without an answer.
             Action::Quit
@@ -186,23 +196,25 @@ impl App {
         }
     }
 
-    /// Returns the comparison with the second run if it is shown.
+    /// Returns the comparison with the other runs if it is shown.
     #[must_use]
     pub fn compared(&self) -> Option<Comparison<'_>> {
-        let other = self.other.as_ref().filter(|_| self.nav.comparing)?;
-        Some(Comparison {
-            first: &self.model,
-            second: &other.model,
-            names: &other.names,
-            window: &self.nav.window,
+        let shown = self.nav.comparing && !self.others.runs.is_empty();
+        shown.then(|| {
+            Comparison::new(
+                &self.model,
+                &self.others,
+                self.nav.run + 1,
+                &self.nav.window,
+            )
         })
     }
 
     /// `c`: toggles the comparison.
     fn toggle_comparison(&mut self) {
-        if self.other.is_none() {
+        if self.others.runs.is_empty() {
             self.overlays
-                .say("no second run to compare with; open both: `lcascope open THIS.h5 OTHER.h5`");
+                .say("no other run to compare with; mark several in the list of runs (r)");
             return;
         }
         self.nav.comparing = !self.nav.comparing;
@@ -211,10 +223,15 @@ impl App {
     /// Returns a description of the view.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        let compared = self.compared().map(|comparison| {
-            let (steps, end) = (comparison.steps(), comparison.second.timeline.end());
-            steps.start.min(end)..steps.end.min(end)
+        let others = self.compared().map(|comparison| {
+            let steps = comparison.steps();
+            let of_run = |run: &&RunModel| {
+                let end = run.timeline.end();
+                steps.start.min(end)..steps.end.min(end)
+            };
+            comparison.runs.iter().skip(1).map(of_run).collect()
         });
+        let compared = others.unwrap_or_default();
         Shown::of(&self.nav, self.model.timeline.end(), compared)
     }
 
@@ -233,9 +250,9 @@ impl App {
         std::mem::take(&mut self.effects)
     }
 
-    /// Adds a second run and shows the comparison.
-    pub fn compare_with(&mut self, other: Other) {
-        self.other = Some(other);
+    /// Adds other runs and shows the comparison. `name` is that of the run so far.
+    pub fn compare_with(&mut self, name: impl Into<String>, others: Vec<Other>) {
+        self.others = Others::new(name.into(), &self.model.header, others);
         self.nav.comparing = true;
     }
 

@@ -35,14 +35,14 @@ impl App {
         self.model.wanted_detail(&visible, cursor, shown.end)
     }
 
-    /// Returns a query for finer steps of the compared run's file, if the view needs them.
-    pub fn wanted_of_other(&mut self) -> Option<Query> {
+    /// Returns a query for finer steps of another run's file, if the comparison needs them.
+    pub fn wanted_of_other(&mut self, other: usize) -> Option<Query> {
         let comparison = self.compared()?;
         let (steps, common) = (comparison.steps(), comparison.common_steps());
-        let end = comparison.second.timeline.end();
+        let end = comparison.runs.get(other + 1)?.timeline.end();
         let visible = steps.start.min(end)..steps.end.min(end);
         let cursor = comparison.cursor().filter(|step| *step < end);
-        let other = self.other.as_mut()?;
+        let other = self.others.runs.get_mut(other)?;
         other.model.wanted_detail(&visible, cursor, common.end)
     }
 

@@ -1,73 +1,84 @@
-//! `lcascope list`: the runs in a folder, one per row.
+//! `lcascope list`: the runs in folders, one per row.
 //!
 //! ```text
-//! file                         status         steps         loss  network   updated     time left
-//! mnist-fc-20260101-120000.h5  running      123/400   31%  0.07817  mnist-fc  1 s ago       2 min
-//! old.h5                       finished     960/960  100%  0.00712  mnist-fc  3 days ago
+//! file                         status         steps  done     loss  held-out  network   updated     time left
+//! mnist-fc-20260101-120000.h5  running      123/400   31%  0.07817   0.09120  mnist-fc  1 s ago       2 min
+//! old.h5                       finished     960/960  100%  0.00712   0.05123  mnist-fc  3 days ago
 //! torn.h5                      is not an HDF5 file
 //! ```
 //!
 //! Below them a line for each file that a killed `--force` run has left.
 
-use std::cmp::Ordering;
 use std::fmt::Write;
-use std::fs::{self, Metadata};
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use crate::analysis::numbers;
-use crate::store;
-use crate::supervise::status::RunStatus;
-use crate::supervise::{Failure, print, sandbox};
-use crate::text::{duration, harmless};
+use serde_json::{Map, Value, json};
 
-/// The most characters shown of a file's error.
-const LONGEST_TROUBLE: usize = 120;
+use crate::runs::{Column, Content, RunCache, RunEntry, RunFacts};
+use crate::supervise::run_list::RunList;
+use crate::supervise::{Failure, print};
+use crate::text::harmless;
+
+/// The columns of the table.
+const COLUMNS: [Column; 10] = [
+    Column::File,
+    Column::Status,
+    Column::Steps,
+    Column::Progress,
+    Column::Loss,
+    Column::HeldOut,
+    Column::Accuracy,
+    Column::Network,
+    Column::Updated,
+    Column::TimeLeft,
+];
 
 /// Prints the table, newest first.
 ///
 /// # Errors
-/// The folder cannot be read. An error in a single file is shown in its row.
-pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
-    let folder = match folder {
-        Some(folder) => folder,
-        None if Path::new("runs").is_dir() => Path::new("runs"),
-        None => Path::new("."),
+/// A folder cannot be read. An error in a single file is shown in its row.
+pub fn list(places: &[PathBuf], as_json: bool) -> Result<ExitCode, Failure> {
+    let places = match places {
+        [] => vec![default_folder()],
+        places => places.to_vec(),
     };
-    let name = harmless(&folder.display().to_string());
-    if folder.is_file() {
-        return Err(Failure::Other(format!(
-            "{name} is a file, not a folder: use `lcascope info`"
-        )));
+    let names: Vec<String> = (places.iter())
+        .map(|place| harmless(&place.display().to_string()))
+        .collect();
+    let mut list = RunList::new(places, RunCache::of_user());
+    let mut rows = list.read_all()?;
+    rows.sort_by(|a, b| {
+        let by_age = b.updated().total_cmp(&a.updated());
+        by_age.then_with(|| a.name.cmp(&b.name))
+    });
+    if as_json {
+        let rows: Vec<Value> = rows.iter().map(row_as_json).collect();
+        let text = serde_json::to_string_pretty(&rows);
+        let text = text.map_err(|error| Failure::Other(error.to_string()))?;
+        return print(format!("{text}\n").as_bytes());
     }
-    let error =
-        |error: io::Error| Failure::Other(format!("cannot list the folder {name}: {error}"));
-    let mut rows = Vec::new();
     let mut left = String::new();
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        if path.extension().is_some_and(|e| e == "h5") && !path.is_dir() {
-            rows.push(ListedRun::of(&path));
-        } else if let Some(run) = store::left_to_replace(&path) {
-            let [file, run] = [&path, &run].map(|path| file_name(path));
-            let _ = writeln!(
-                left,
-                "{file}: left by a killed `--force` run that was to replace {run}; it can be \
-                 deleted"
-            );
-        }
+    for (file, run) in &list.left {
+        let [file, run] = [file, run].map(|path| file_name(path));
+        let _ = writeln!(
+            left,
+            "{file}: left by a killed `--force` run that was to replace {run}; it can be \
+             deleted"
+        );
     }
     if rows.is_empty() {
-        let text = format!("no run files (*.h5) in {name}\n{left}");
+        let text = format!("no run files (*.h5) in {}\n{left}", names.join(", "));
         return print(text.as_bytes());
     }
-    rows.sort_by(|a, b| {
-        let by_age = a.age.partial_cmp(&b.age).unwrap_or(Ordering::Equal);
-        by_age.then_with(|| a.file.cmp(&b.file))
-    });
     print((table(&rows) + &left).as_bytes())
+}
+
+/// The folder whose runs are listed if none is given.
+pub fn default_folder() -> PathBuf {
+    let runs = Path::new("runs");
+    let here = Path::new(".");
+    if runs.is_dir() { runs } else { here }.to_owned()
 }
 
 /// A file's name, as it is printed.
@@ -75,72 +86,62 @@ fn file_name(path: &Path) -> String {
     harmless(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-struct ListedRun {
-    file: String,
-    /// Seconds since the run's last sign of life or, if that cannot be read, since the file's last change.
-    age: f64,
-    status: Result<RunStatus, String>,
-}
-
-impl ListedRun {
-    fn of(path: &Path) -> Self {
-        let metadata = fs::metadata(path);
-        let status = run_status(path, &metadata);
-        let age = match (&status, &metadata) {
-            (Ok(status), _) => status.silent,
-            (Err(_), Ok(metadata)) => age(metadata),
-            (Err(_), Err(_)) => f64::INFINITY,
-        };
-        Self {
-            file: file_name(path),
-            age,
-            status,
-        }
+/// A row as JSON: `error` for a file that is not a run; numbers that are not known are null.
+fn row_as_json(entry: &RunEntry) -> Value {
+    let mut row = Map::new();
+    row.insert("path".to_owned(), json!(entry.path.to_string_lossy()));
+    match &entry.content {
+        Content::Run(facts) => row.extend(facts_as_json(facts)),
+        Content::Unreadable(error) => drop(row.insert("error".to_owned(), json!(error))),
+        Content::Reading => drop(row.insert("error".to_owned(), json!("not read"))),
     }
+    Value::Object(row)
 }
 
-/// The state of one file, or its error.
-fn run_status(path: &Path, metadata: &io::Result<Metadata>) -> Result<RunStatus, String> {
-    match metadata {
-        Err(error) => return Err(error.to_string()),
-        // Opening a pipe would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
-        Ok(_) => {}
-    }
-    sandbox::status(path).map_err(|error| {
-        // Every message names the file, which the row does already.
-        let text = error.to_string();
-        let path = path.display().to_string();
-        let text = text.strip_prefix(&path).unwrap_or(&text);
-        let text = harmless(text.trim_start_matches([':', ' ']));
-        match text.char_indices().nth(LONGEST_TROUBLE) {
-            Some((end, _)) => format!("{}...", &text[..end]),
-            None => text,
-        }
-    })
-}
-
-fn age(metadata: &Metadata) -> f64 {
-    let since = |time| SystemTime::now().duration_since(time).ok();
-    let age = metadata.modified().ok().and_then(since);
-    age.map_or(0.0, |age| age.as_secs_f64())
-}
-
-fn table(rows: &[ListedRun]) -> String {
-    let head = [
-        "file",
-        "status",
-        "steps",
-        "",
-        "loss",
-        "network",
-        "updated",
-        "time left",
-    ];
-    let lines: Vec<[String; 8]> = std::iter::once(head.map(str::to_owned))
-        .chain(rows.iter().map(cells))
+fn facts_as_json(facts: &RunFacts) -> Map<String, Value> {
+    let status = &facts.status;
+    let settings = facts.settings.iter();
+    let settings: Map<String, Value> = settings
+        .map(|(key, value)| (key.clone(), setting_as_json(value)))
         .collect();
-    let runs = |index: usize| index == 0 || rows[index - 1].status.is_ok();
+    let value = json!({
+        "status": status.word(),
+        "message": status.message,
+        "steps": status.committed,
+        "planned_steps": (status.planned > 0).then_some(status.planned),
+        "network": status.network,
+        "dataset": facts.dataset,
+        "seed": facts.seed,
+        "loss": status.loss,
+        "held_out_loss": facts.held_out,
+        "accuracy": facts.accuracy,
+        "held_out_accuracy": facts.held_out_accuracy,
+        "created": facts.created,
+        "seconds": facts.seconds,
+        "seconds_since_update": status.silent(),
+        "seconds_left": status.seconds_left(),
+        "settings": settings,
+    });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// A setting's value in TOML as JSON; a configuration in another language as text.
+fn setting_as_json(value: &str) -> Value {
+    let parsed = format!("value = {value}").parse::<toml::Table>();
+    let value_of = |table: toml::Table| serde_json::to_value(table.get("value")?).ok();
+    (parsed.ok().and_then(value_of)).unwrap_or_else(|| json!(value))
+}
+
+fn table(rows: &[RunEntry]) -> String {
+    let head = COLUMNS.map(|column| column.title().to_owned());
+    let cells = rows
+        .iter()
+        .map(|row| COLUMNS.map(|column| column.text(row)));
+    let lines: Vec<[String; COLUMNS.len()]> = std::iter::once(head).chain(cells).collect();
+    let runs = |index: usize| index == 0 || rows[index - 1].facts().is_some();
     let width = |column: usize| {
         let whole = lines.iter().enumerate();
         whole
@@ -149,56 +150,21 @@ fn table(rows: &[ListedRun]) -> String {
             .max()
             .unwrap_or(0)
     };
-    let widths: [usize; 8] = std::array::from_fn(width);
+    let widths: [usize; COLUMNS.len()] = std::array::from_fn(width);
     let mut out = String::new();
     for (index, cells) in lines.iter().enumerate() {
         let mut line = String::new();
-        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            // Numbers are aligned right, words left.
-            let _ = match column {
-                2..=4 => write!(line, "{cell:>width$}  "),
-                _ => write!(line, "{cell:width$}  "),
+        for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            let _ = if (2..7).contains(&place) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:width$}  ")
             };
-            if column == 1 && !runs(index) {
+            if place == 1 && !runs(index) {
                 break;
             }
         }
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out
-}
-
-fn cells(row: &ListedRun) -> [String; 8] {
-    let empty = String::new;
-    let status = match &row.status {
-        Ok(status) => status,
-        Err(trouble) => {
-            let mut cells: [String; 8] = std::array::from_fn(|_| empty());
-            cells[0].clone_from(&row.file);
-            cells[1].clone_from(trouble);
-            return cells;
-        }
-    };
-    let (done, planned) = (status.committed, status.planned);
-    let loss = match status.loss {
-        loss if loss.is_nan() => "-".to_owned(),
-        loss => numbers::loss(loss),
-    };
-    [
-        row.file.clone(),
-        status.word().to_owned(),
-        match planned {
-            0 => done.to_string(),
-            _ => format!("{done}/{planned}"),
-        },
-        match planned {
-            0 => empty(),
-            // Rounded down, so that 100 % means all steps.
-            _ => format!("{}%", u128::from(done) * 100 / u128::from(planned)),
-        },
-        loss,
-        harmless(&status.network),
-        format!("{} ago", duration(status.silent)),
-        status.seconds_left().map_or_else(empty, duration),
-    ]
 }

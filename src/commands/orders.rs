@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::control::{AskError, Connection, steps_in};
 use crate::record::Status;
+use crate::runs::RunStatus;
 use crate::store;
-use crate::supervise::status::RunStatus;
 use crate::supervise::{Failure, print, sandbox};
 
 /// Time between questions whether a training has paused.

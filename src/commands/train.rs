@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use super::dry_run::dry_run;
 use super::given_weights;
+use super::list::default_folder;
+use super::open::open_folder;
 use super::output::{self, CommandInputs};
 use super::prepare::{PreparedTraining, prepare};
 use super::rank::serve_rank;
@@ -18,23 +20,34 @@ use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::feed::Origin;
 use crate::query::data_lints;
 use crate::record::RunHeader;
+use crate::runs::RunCache;
 use crate::store::{self, Recorder, WriteOptions};
 use crate::supervise::cost::RunCost;
 use crate::supervise::detach::{self, Detached};
 use crate::supervise::memory::MemoryUse;
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, WatchOptions};
+use crate::supervise::run_list::RunList;
+use crate::supervise::screen::{self, NoScreen};
+use crate::supervise::signals::Signals;
 use crate::supervise::{Failure, child, print_message, sandbox};
 use crate::tui;
 
 /// Epochs of the demo: about half a minute on two cores.
 const DEMO_EPOCHS: u64 = 40;
 
-/// Runs the demo: `lcascope` without a command.
+/// `lcascope` without a command: lists the runs in this folder or, if there are none, runs the demo.
 ///
 /// # Errors
 /// The run file cannot be written, or the run fails.
 pub fn demo() -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
+    let folder = default_folder();
+    if NoScreen::now().is_none()
+        && RunList::new(vec![folder.clone()], RunCache::of_user()).has_run()
+    {
+        let options = screen::options(None, None, None)?;
+        return open_folder(&folder, &options, &Signals::listen(None)?);
+    }
     let options = Options {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()

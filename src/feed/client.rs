@@ -18,7 +18,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::wire::{self, OpenedRun, ReaderMessage};
-use crate::query::Query;
 
 /// A failure to open a file through a reader process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +97,10 @@ impl SharedChild {
     }
 
     /// Starts the process, and the thread that reads its messages.
-    pub fn start(&self, command: Command) -> io::Result<Pipes> {
+    pub fn start<T: DeserializeOwned + Send + 'static>(
+        &self,
+        command: Command,
+    ) -> io::Result<Pipes<T>> {
         let mut state = self.state();
         if state.left {
             return Err(io::ErrorKind::Interrupted.into());
@@ -132,7 +134,7 @@ impl SharedChild {
     }
 
     /// Ends the process, if there is one.
-    pub fn end(&self, pipes: Option<Pipes>) {
+    pub fn end<T>(&self, pipes: Option<Pipes<T>>) {
         let child = self.state().child.take();
         if let Some(mut child) = child {
             let _ = child.kill();
@@ -145,22 +147,22 @@ impl SharedChild {
     }
 }
 
-/// The two directions of a conversation with a reader.
-pub(super) struct Pipes {
+/// The two directions of a conversation with a reader that sends messages `T`.
+pub(super) struct Pipes<T> {
     requests: ChildStdin,
     /// Disconnected once the process has ended or has sent something invalid.
-    pub messages: Receiver<ReaderMessage>,
+    pub messages: Receiver<T>,
     thread: JoinHandle<()>,
 }
 
-impl Pipes {
-    /// Sends a query, which a [`FeedEvent::Answer`](super::FeedEvent::Answer) will answer.
-    pub fn ask(&mut self, query: &Query) -> io::Result<()> {
-        wire::send(&mut self.requests, query)
+impl<T> Pipes<T> {
+    /// Sends a request, such as a query, which a [`FeedEvent::Answer`](super::FeedEvent::Answer) will answer.
+    pub fn send(&mut self, request: &impl Serialize) -> io::Result<()> {
+        wire::send(&mut self.requests, request)
     }
 }
 
-fn forward_messages(from: ChildStdout, heard: &Sender<ReaderMessage>) {
+fn forward_messages<T: DeserializeOwned>(from: ChildStdout, heard: &Sender<T>) {
     let mut from = BufReader::new(from);
     while let Ok(Some(message)) = wire::receive(&mut from) {
         if heard.send(message).is_err() {

@@ -45,7 +45,7 @@ fn pass_on(
     mut live_totals: LiveTotals,
     quit: &Receiver<()>,
 ) {
-    let mut pipes: Option<Pipes> = None;
+    let mut pipes: Option<Pipes<ReaderMessage>> = None;
     let mut waiting: Vec<Query> = Vec::new();
     loop {
         let nothing = never();
@@ -56,7 +56,7 @@ fn pass_on(
                 if pipes.is_none() {
                     pipes = child.start(reader()).ok();
                 }
-                let asked = pipes.as_mut().is_some_and(|pipes| pipes.ask(&query).is_ok());
+                let asked = pipes.as_mut().is_some_and(|pipes| pipes.send(&query).is_ok());
                 waiting.push(query);
                 asked
             }

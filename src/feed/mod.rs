@@ -4,7 +4,7 @@
 //! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
 //! [`Origin`] in the title. The program reads files in a separate process ([`server`]), which may crash on a
 //! damaged one. [`client`] is our end of it, [`wire`] the protocol between the two, and [`process`] and
-//! [`live_details`] pass on what it sends.
+//! [`live_details`] pass on what it sends. [`many`] has one process read many files, for lists of runs.
 //!
 //! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
 //! screen queries such details and receives the answers as they come ([`DetailClient`]).
@@ -15,6 +15,7 @@ mod file;
 mod live;
 mod live_details;
 mod live_totals;
+mod many;
 mod orders;
 mod process;
 mod server;
@@ -30,6 +31,7 @@ pub use detail::DetailClient;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
 pub use live_details::details;
+pub use many::{FileAnswer, answer_each, read_each};
 pub use process::{Opening, spawn};
 pub use server::serve;
 pub use wire::{OpenedRun, receive, send};

@@ -42,7 +42,11 @@ pub fn spawn(reader: Command, path: &Path) -> Result<Opening, OpenError> {
     })
 }
 
-fn first_message(pipes: &Pipes, child: &SharedChild, path: &Path) -> Result<OpenedRun, OpenError> {
+fn first_message(
+    pipes: &Pipes<ReaderMessage>,
+    child: &SharedChild,
+    path: &Path,
+) -> Result<OpenedRun, OpenError> {
     match pipes.messages.recv() {
         Ok(ReaderMessage::Opened(opened)) => Ok(*opened),
         Ok(ReaderMessage::Failed(why)) => Err(OpenError::Refused(why)),
@@ -56,7 +60,7 @@ fn first_message(pipes: &Pipes, child: &SharedChild, path: &Path) -> Result<Open
 /// Presents the run as a feed, and forwards what the reader sends until it ends or the [`ReaderProcess`] is dropped.
 fn show(
     opened: OpenedRun,
-    pipes: &mut Pipes,
+    pipes: &mut Pipes<ReaderMessage>,
     child: &SharedChild,
     path: &Path,
     ready: &Sender<Result<Feed, OpenError>>,
@@ -88,7 +92,7 @@ fn show(
 
 /// Forwards queries; events up to the end of the run; and answers, also after that.
 fn pass_on(
-    pipes: &mut Pipes,
+    pipes: &mut Pipes<ReaderMessage>,
     child: &SharedChild,
     events: Sender<FeedEvent>,
     server: &DetailServer,
@@ -101,7 +105,7 @@ fn pass_on(
             recv(queries) -> query => {
                 match query {
                     // If the reader is gone, the end of its messages will show it.
-                    Ok(query) => drop(pipes.ask(&query)),
+                    Ok(query) => drop(pipes.send(&query)),
                     // No more queries will come, but there are still the events.
                     Err(_) => queries = never(),
                 }

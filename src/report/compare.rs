@@ -4,10 +4,11 @@ use super::ReportError;
 use super::document::Document;
 use super::page::{NATS, PERCENT};
 use super::repeats::Means;
-use super::runs::{ReportedRun, RunFile, RunGroup, settings};
+use super::runs::{ReportedRun, RunFile, RunGroup};
 use super::words::counted;
 use crate::analysis::help::Help;
 use crate::export::{Column, Table};
+use crate::runs::{self, Settings};
 
 /// A result of a run: its name, its unit, and how to read it.
 type ComparedResult = (&'static str, Option<&'static str>, fn(&ReportedRun) -> f64);
@@ -80,15 +81,15 @@ pub fn preface(document: &mut Document, groups: &[RunGroup], empty: &[&RunFile])
     }
 }
 
-/// Returns the keys that differ between groups, and each group's values; `–` where a key is missing.
+/// Returns the keys that differ between groups, and each group's values.
 fn differing(groups: &[RunGroup]) -> Vec<(String, Vec<String>)> {
-    let all: Vec<Vec<(String, String)>> = (groups.iter())
+    let all: Vec<Settings> = (groups.iter())
         .map(|group| {
             let header = group.runs.first().map(ReportedRun::header);
             let Some(header) = header else {
                 return Vec::new();
             };
-            let mut said = settings(header);
+            let mut said = runs::settings(&header.config);
             said.push(("data set".to_owned(), header.dataset.clone()));
             said.push((
                 "training examples".to_owned(),
@@ -99,22 +100,14 @@ fn differing(groups: &[RunGroup]) -> Vec<(String, Vec<String>)> {
             said
         })
         .collect();
-    let mut keys: Vec<&String> = all.iter().flatten().map(|(key, _)| key).collect();
-    keys.sort();
-    keys.dedup();
-    let values = |key: &String| -> Vec<String> {
-        let value = |said: &Vec<(String, String)>| {
-            let found = said.iter().find(|(known, _)| known == key);
-            found.map_or("–".to_owned(), |(_, value)| value.clone())
-        };
-        all.iter().map(value).collect()
+    let all: Vec<&Settings> = all.iter().collect();
+    let owned = |(key, values): (&str, Vec<&str>)| {
+        let values = values.into_iter().map(str::to_owned);
+        (key.to_owned(), values.collect())
     };
-    let mut differing: Vec<(String, Vec<String>)> = (keys.into_iter())
-        .map(|key| (key.clone(), values(key)))
-        .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
-        .collect();
+    let mut differing: Vec<_> = runs::differing(&all).into_iter().map(owned).collect();
     // Settings of the training come before those of its measurement.
-    differing.sort_by_key(|(key, _)| MEASURED.contains(&key.as_str()));
+    differing.sort_by_key(|(key, _): &(String, Vec<String>)| MEASURED.contains(&key.as_str()));
     differing
 }
 

@@ -8,31 +8,14 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
-use toml::{Table as Toml, Value};
-
 use super::ReportError;
 use crate::export::{Exhibit, Table};
 use crate::query::{Analyst, Answer, Query, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
+use crate::runs::settings;
 use crate::sheet::{self, SheetRequest, View};
 use crate::store::{RunReader, RunState};
 use crate::text::harmless;
-
-/// Configuration keys that do not affect a training's numbers.
-const ASIDE: [&str; 11] = [
-    "seed",
-    // The path of the data; their content has a checksum.
-    "data",
-    "checkpoint_every",
-    "record_weights",
-    "record_params",
-    "snapshots",
-    "trace",
-    "compression",
-    "mantissa_bits",
-    "threads",
-    "test_every",
-];
 
 /// An open run file.
 pub struct RunFile {
@@ -140,36 +123,7 @@ fn are_alike(a: &RunHeader, b: &RunHeader) -> bool {
         && a.train_index.len() == b.train_index.len()
         && a.histogram_edges == b.histogram_edges
         && said(a) == said(b);
-    same && settings(a) == settings(b)
-}
-
-/// Returns a configuration as flat keys and values, without those that do not affect the numbers.
-pub fn settings(header: &RunHeader) -> Vec<(String, String)> {
-    let mut flat = Vec::new();
-    match header.config.parse::<Toml>() {
-        Ok(table) => {
-            for (key, value) in &table {
-                if !ASIDE.contains(&key.as_str()) {
-                    flatten(&mut flat, key.clone(), value);
-                }
-            }
-        }
-        // A run of another program: its text as a whole.
-        Err(_) => flat.push(("config".to_owned(), header.config.clone())),
-    }
-    flat.sort();
-    flat
-}
-
-fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
-    match value {
-        Value::Table(table) => {
-            for (inner, value) in table {
-                flatten(flat, format!("{key}.{inner}"), value);
-            }
-        }
-        value => flat.push((key, value.to_string())),
-    }
+    same && settings(&a.config) == settings(&b.config)
 }
 
 impl<'a> ReportedRun<'a> {

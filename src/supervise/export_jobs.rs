@@ -3,7 +3,7 @@
 //!
 //! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
 //! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only, in the
-//! working directory. Two runs that are compared have a file each; on the clipboard they are one table, whose first
+//! working directory. Runs that are compared have a file each; on the clipboard they are one table, whose first
 //! column names the run.
 
 use std::ffi::OsStr;
@@ -40,7 +40,7 @@ pub struct ExportJobs {
 }
 
 impl ExportJobs {
-    /// Creates one for the run that is shown, followed by the run compared with it, if any.
+    /// Creates one for the run that is shown, followed by those compared with it, if any.
     #[must_use]
     pub fn new(sources: Vec<ExportedRun>) -> Self {
         let (said, outcomes) = unbounded();
@@ -54,35 +54,35 @@ impl ExportJobs {
 
     /// The export jobs for the runs shown.
     fn jobs(&self, shown: &Shown) -> Vec<ExportJob> {
-        let view = match shown.compared {
-            Some(_) => View::Layers,
-            None => view_of(shown),
+        let compares = !shown.compared.is_empty();
+        let view = if compares {
+            View::Layers
+        } else {
+            view_of(shown)
         };
-        let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
+        let ranges = std::iter::once(&shown.steps).chain(&shown.compared);
         let each = self.sources.iter().zip(ranges);
         let (unit, parameter) = match shown.depth {
             Depth::Unit { unit, .. } => (Some(unit), None),
             Depth::Parameter { parameter, .. } => (None, Some(parameter)),
             _ => (None, None),
         };
-        // Two runs are always compared by all of their layers.
-        let layer = shown.layer.filter(|_| shown.compared.is_none());
+        // Runs are always compared by all of their layers.
+        let layer = shown.layer.filter(|_| !compares);
         let layer = layer.filter(|_| view.refuses(RequestChoice::Layer).is_none());
-        let job = |(source, steps): (&ExportedRun, Option<Range<u64>>)| {
-            Some(ExportJob {
-                file: source.file.clone(),
-                layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
-                request: SheetRequest {
-                    view,
-                    steps: steps?,
-                    every: 1,
-                    layer,
-                    unit: unit.filter(|_| view.refuses(RequestChoice::Unit).is_none()),
-                    parameter,
-                },
-            })
+        let job = |(source, steps): (&ExportedRun, &Range<u64>)| ExportJob {
+            file: source.file.clone(),
+            layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
+            request: SheetRequest {
+                view,
+                steps: steps.clone(),
+                every: 1,
+                layer,
+                unit: unit.filter(|_| view.refuses(RequestChoice::Unit).is_none()),
+                parameter,
+            },
         };
-        let jobs = each.filter_map(job);
+        let jobs = each.map(job);
         jobs.filter(|job| !job.request.steps.is_empty()).collect()
     }
 }
@@ -319,7 +319,7 @@ mod tests {
             depth,
             layer: depth.layer(),
             steps: 3..9,
-            compared: None,
+            compared: Vec::new(),
         }
     }
 
@@ -361,7 +361,7 @@ mod tests {
             (View::Parameters, Some("b"), Some(0))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
-        both.compared = Some(3..5);
+        both.compared.push(3..5);
         let jobs = desktop.jobs(&both);
         let steps: Vec<_> = jobs
             .iter()
@@ -401,7 +401,7 @@ mod tests {
         let tables = tables.map(<[u8]>::to_vec);
         let both = desktop(Path::new("/runs"));
         let mut shown = shown(Screen::Overview, Depth::Network);
-        shown.compared = Some(0..2);
+        shown.compared.push(0..2);
         let mut jobs = both.jobs(&shown);
         assert_eq!(
             join_tables(&names(&jobs), &tables).unwrap(),
@@ -409,7 +409,7 @@ mod tests {
         );
         jobs[1].file = PathBuf::from("/others/one.h5");
         assert_eq!(names(&jobs), ["/runs/one.h5", "/others/one.h5"]);
-        shown.compared = Some(0..0);
+        shown.compared[0] = 0..0;
         assert_eq!(both.jobs(&shown).len(), 1, "one has no steps yet");
     }
 

@@ -143,6 +143,24 @@ impl ReadTimeout {
     }
 }
 
+/// The limits of a process that reads many files: its memory, and its processor time for each file.
+pub(super) struct FileLimits(Instant);
+
+impl FileLimits {
+    /// Limits the memory of this process, and makes it end with its parent.
+    pub fn new() -> Self {
+        limit(None);
+        Self(Instant::now())
+    }
+
+    /// Allows the time for another file.
+    pub fn next_file(&self) {
+        // Only one thread reads, so it cannot have used more processor time than has passed.
+        let used = self.0.elapsed().as_secs();
+        let _ = bound_time(|_| Some(used + SECONDS));
+    }
+}
+
 /// Lifts the limits of this process once it has read everything: the rest may take any time and memory.
 pub fn unbounded() {
     if is_guarded() {

@@ -6,6 +6,7 @@
 //! ```
 
 mod bar;
+pub mod browse;
 pub mod child;
 pub mod cost;
 pub mod detach;
@@ -19,12 +20,12 @@ mod limits;
 pub mod memory;
 mod print;
 pub mod run;
+pub mod run_list;
 pub mod sandbox;
 mod saved_view;
 pub mod screen;
 pub mod series;
 pub mod signals;
-pub mod status;
 pub mod summary;
 mod whole_file;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
+use super::browse;
 use super::child;
 use super::cost::RunCost;
 use super::detach::Detached;
@@ -22,7 +23,7 @@ use super::sandbox;
 use super::screen::{self, NoScreen};
 use super::signals::{STOPPING, Signals};
 use super::summary;
-use crate::app::{App, Quit, RunModel};
+use crate::app::{App, Picker, Quit, RunModel};
 use crate::config::{CheckpointEvery, ConfigError, Options};
 use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
@@ -251,7 +252,7 @@ impl RunningTraining {
                         signals.stopping();
                         stop(&controls);
                     }
-                    Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
+                    Ok(exit @ (Exit::Quit(Quit::Leave | Quit::Runs) | Exit::Hangup)) => {
                         // After a hang-up, nobody is left to read a bar or a summary.
                         quiet = exit == Exit::Hangup;
                         let progress = if quiet {
@@ -333,7 +334,21 @@ fn show(
     feed.details = details;
     let run = screen::ShownRun { feed, file: output };
     let mut app = App::of(model);
-    let shown = screen::show(&run, None, &mut app, options, signals);
+    let folder = browse::folder_of(output);
+    let mut picker = Picker::new(folder.to_string_lossy());
+    let shown = loop {
+        let shown = screen::show(&run, &[], &mut app, options, signals);
+        if !matches!(shown, Ok(Exit::Quit(Quit::Runs))) {
+            break shown;
+        }
+        app.quit = None;
+        match browse::show_folder(&folder, &mut picker, options, signals) {
+            // Leaving other runs does not end the training.
+            Ok(None | Some(Exit::Quit(_))) => {}
+            Ok(Some(exit)) => break Ok(exit),
+            Err(failure) => break Err(failure),
+        }
+    };
     // No more details are requested.
     feed.details = None;
     drop(reader);

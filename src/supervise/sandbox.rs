@@ -17,12 +17,12 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use super::exit::signal_code;
 use super::export::ExportRequest;
 use super::failure::Failure;
-use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
+use super::limits::{FileLimits, GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
 use super::print::print_message;
-use super::status::RunStatus;
 use crate::feed::{self, OpenError, OpenedRun};
-use crate::store::{self, RecordedWeights, StoreError};
+use crate::runs::{RunFacts, RunStatus};
+use crate::store::{self, RecordedWeights, RunReader, StoreError};
 use crate::text::harmless;
 
 /// Runs a command that reads `path` in a child with our arguments, input and output.
@@ -187,6 +187,14 @@ pub fn reader(path: &Path) -> Command {
     reader_command(path, &[])
 }
 
+/// The command that reads the facts of many runs.
+#[must_use]
+pub fn facts_reader() -> Command {
+    let mut command = this_program();
+    command.process_group(0).args(["reader", "--many"]);
+    command
+}
+
 /// The command that reads only the requested details of a file.
 #[must_use]
 pub fn detail_reader(path: &Path) -> Command {
@@ -298,6 +306,19 @@ pub fn serve(path: &Path, only_details: bool, answers: bool) -> Result<ExitCode,
     ))
 }
 
+/// `lcascope reader --many`: reads the facts of each run whose path arrives.
+///
+/// # Errors
+/// The other process no longer listens.
+pub fn serve_many() -> Result<ExitCode, Failure> {
+    let limits = FileLimits::new();
+    let read = |path: &Path| {
+        limits.next_file();
+        RunFacts::read(path).map_err(|error| error.to_string())
+    };
+    exit_code_of(feed::answer_each(io::stdin(), io::stdout(), read))
+}
+
 /// Answers one question.
 fn answer(path: &Path) -> io::Result<()> {
     let Some(question) = feed::receive(&mut io::stdin())? else {
@@ -313,7 +334,10 @@ fn answer(path: &Path) -> io::Result<()> {
     let words = |error: StoreError| error.to_string();
     let to = &mut io::stdout();
     match question {
-        Question::Status => feed::send(to, &RunStatus::read(path).map_err(words)),
+        Question::Status => {
+            let status = RunReader::open(path).and_then(|reader| RunStatus::read(&reader));
+            feed::send(to, &status.map_err(words))
+        }
         Question::Run => feed::send(to, &store::read_through(path, &renew).map_err(words)),
         Question::Weights => {
             let looked = RecordedWeights::look_through(path, &renew);

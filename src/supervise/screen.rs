@@ -13,10 +13,10 @@ use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
 use super::saved_view;
 use super::signals::Signals;
-use crate::app::{App, Overlay, Quit};
+use crate::app::{App, Quit};
 use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
-use crate::feed::{Feed, Origin};
+use crate::feed::Feed;
 use crate::text::harmless;
 use crate::tui::keys::{Binding, GROUPS, Group, KeyMap};
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
@@ -190,26 +190,23 @@ pub struct ShownRun<'a> {
     pub file: &'a Path,
 }
 
-/// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
+/// Shows a run, and those it is compared with, until the user leaves. Starts from the view in which the run was left.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
 pub fn show(
     first: &ShownRun,
-    second: Option<&ShownRun>,
+    others: &[ShownRun],
     app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let views = ViewFolder::of_user();
     saved_view::restore(app, &views);
-    if second.is_none() && app.model.origin == Origin::Replay {
-        app.overlays.show(Overlay::Findings);
-    }
     if !options.notice.is_empty() {
         app.overlays.say(&options.notice);
     }
-    let sources = [Some(first), second].into_iter().flatten();
+    let sources = std::iter::once(first).chain(others);
     let sources = sources.map(|shown| ExportedRun {
         file: shown.file.to_owned(),
         layers: (shown.feed.header.layout.layers.iter())
@@ -219,7 +216,7 @@ pub fn show(
     let mut desktop = ExportJobs::new(sources.collect());
     let feeds = Feeds {
         first: first.feed,
-        second: second.map(|shown| shown.feed),
+        others: others.iter().map(|shown| shown.feed).collect(),
     };
     let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
     saved_view::store(app, &views);
@@ -230,7 +227,7 @@ pub fn show(
 #[must_use]
 pub fn exit_code(exit: Exit) -> ExitCode {
     match exit {
-        Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,
+        Exit::Quit(Quit::Stop | Quit::Leave | Quit::Runs) => ExitCode::SUCCESS,
         Exit::Hangup => signal_code(SIGHUP),
         Exit::Signal(signal) => signal_code(signal),
     }

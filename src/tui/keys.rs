@@ -192,7 +192,7 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("events", Action::Events, &[char('v')])],
     },
     Group {
-        help: "moments of learning by class: next, previous",
+        help: "moments by class, compared runs: next, previous",
         footer: "",
         bindings: &[
             bind("next-class", Action::NextClass, &[char('n')]),
@@ -237,7 +237,7 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("focus", Action::Focus, &[char('f')])],
     },
     Group {
-        help: "distribution of all layers or of the selected one",
+        help: "all layers or one, compared runs or their means",
         footer: "",
         bindings: &[bind("pool", Action::Pool, &[char('a')])],
     },
@@ -283,6 +283,11 @@ pub const GROUPS: &[Group] = &[
         help: "this help",
         footer: "help",
         bindings: &[bind("help", Action::Help, &[char('?'), plain(Key::F(1))])],
+    },
+    Group {
+        help: "list the runs in this folder",
+        footer: "runs",
+        bindings: &[bind("runs", Action::Runs, &[char('r')])],
     },
     Group {
         help: "quit; asks first during training",

@@ -3,6 +3,7 @@
 //! [`run()`] is the draw loop. It reads keys and the feed's events, hands both to the [`App`](crate::app::App), and
 //! draws a [`frame`] when something has changed. [`view`] has one file for each screen or panel and [`widget`] one for
 //! each chart;
+//! [`picker`] is the screen that lists runs.
 //! [`theme`] has the styles, and `ramp` the colours of signed values and of many series.
 
 pub mod clipboard;
@@ -15,6 +16,7 @@ mod mouse;
 mod outside;
 mod paint;
 mod painter;
+pub mod picker;
 mod ramp;
 mod run;
 mod terminal;

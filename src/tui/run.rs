@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, Select, Sender, bounded, never};
 use crossterm::event::Event;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -49,19 +49,29 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// The exit for which a signal asks.
+    pub(super) fn from_signal(signal: i32) -> Self {
+        match signal {
+            signal_hook::consts::SIGHUP => Self::Hangup,
+            signal => Self::Signal(signal),
+        }
+    }
+}
+
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
 /// The interval at which a background job checks whether it has the terminal again: a shell's `fg` does not notify a
 /// running job.
-const BACKGROUND: Duration = Duration::from_millis(200);
+pub(super) const BACKGROUND: Duration = Duration::from_millis(200);
 
 /// The most lines of stray output that may wait for the log.
-const STRAY: usize = 1024;
+pub(super) const STRAY: usize = 1024;
 
-/// The feeds of the run shown and, in a comparison, of the second run.
+/// The feeds of the run shown and, in a comparison, of the other runs.
 pub struct Feeds<'a> {
     pub first: &'a Feed,
-    pub second: Option<&'a Feed>,
+    pub others: Vec<&'a Feed>,
 }
 
 /// Shows the feed until the user leaves, the terminal is gone or a signal arrives, then restores the terminal. In the
@@ -80,7 +90,10 @@ pub fn run(
     let mut state = LoopState {
         feeds,
         options,
-        sources: [Source::of(Some(feeds.first)), Source::of(feeds.second)],
+        sources: std::iter::once(&feeds.first)
+            .chain(&feeds.others)
+            .map(|feed| Source::of(feed))
+            .collect(),
         stray,
         outcomes: outside.outcomes(),
         input: never(),
@@ -157,15 +170,15 @@ pub fn run(
 }
 
 /// The terminal, taken over.
-struct OnTerminal {
+pub(super) struct OnTerminal {
     // The order matters: the terminal is restored after drawing and reading on it have ended.
     screen: Screen,
-    input: InputThread,
+    pub input: InputThread,
     _guard: TerminalGuard,
 }
 
 impl OnTerminal {
-    fn take(mouse: bool, said: &Sender<String>) -> io::Result<Self> {
+    pub fn take(mouse: bool, said: &Sender<String>) -> io::Result<Self> {
         let (guard, screen) = TerminalGuard::enter(mouse, Some(said.clone()))?;
         Ok(Self {
             input: InputThread::spawn()?,
@@ -173,11 +186,16 @@ impl OnTerminal {
             _guard: guard,
         })
     }
+
+    /// Draws a whole frame.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
+        draw_frame(&mut self.screen, draw)
+    }
 }
 
 /// An event of the draw loop. `None` means that its source has ended.
 enum Happened {
-    /// From the first feed (0) or the second (1).
+    /// From the feed of a run, by its index.
     Event(usize, Option<FeedEvent>),
     Answer(usize, Option<FeedEvent>),
     Stray(Option<String>),
@@ -201,7 +219,8 @@ enum Taken {
 struct LoopState<'a> {
     feeds: &'a Feeds<'a>,
     options: &'a ScreenOptions,
-    sources: [Source; 2],
+    /// One for each run, the first one first.
+    sources: Vec<Source>,
     stray: Receiver<String>,
     outcomes: Receiver<Outcome>,
     input: Receiver<Input>,
@@ -221,7 +240,9 @@ impl LoopState<'_> {
             self.painter.drawn();
             self.drawn.limit_scrolling(app);
             ask(app, feed, &self.drawn.queries);
-            ask_other(app, self.feeds.second);
+            for (other, feed) in self.feeds.others.iter().enumerate() {
+                ask_other(app, other, feed);
+            }
         } else if app.model.queries.patience().is_some_and(|it| it.is_zero()) {
             ask(app, feed, &self.drawn.queries);
         }
@@ -235,17 +256,34 @@ impl LoopState<'_> {
         } else {
             BACKGROUND
         };
-        let [first, second] = &self.sources;
-        select! {
-            recv(first.events) -> event => Happened::Event(0, event.ok()),
-            recv(first.answers) -> answer => Happened::Answer(0, answer.ok()),
-            recv(second.events) -> event => Happened::Event(1, event.ok()),
-            recv(second.answers) -> answer => Happened::Answer(1, answer.ok()),
-            recv(self.stray) -> line => Happened::Stray(line.ok()),
-            recv(self.outcomes) -> outcome => Happened::Outcome(outcome.ok()),
-            recv(self.input) -> input => Happened::Input(input.ok()),
-            recv(self.signals) -> signal => Happened::Signal(signal.ok()),
-            default(patience) => Happened::Nothing,
+        let mut waiting = Select::new();
+        for source in &self.sources {
+            waiting.recv(&source.events);
+            waiting.recv(&source.answers);
+        }
+        let runs = self.sources.len();
+        waiting.recv(&self.stray);
+        waiting.recv(&self.outcomes);
+        waiting.recv(&self.input);
+        waiting.recv(&self.signals);
+        let Ok(ready) = waiting.select_timeout(patience) else {
+            return Happened::Nothing;
+        };
+        let (place, run) = (ready.index(), ready.index() / 2);
+        if let Some(source) = self.sources.get(run) {
+            if place % 2 == 0 {
+                Happened::Event(run, ready.recv(&source.events).ok())
+            } else {
+                Happened::Answer(run, ready.recv(&source.answers).ok())
+            }
+        } else if place == 2 * runs {
+            Happened::Stray(ready.recv(&self.stray).ok())
+        } else if place == 2 * runs + 1 {
+            Happened::Outcome(ready.recv(&self.outcomes).ok())
+        } else if place == 2 * runs + 2 {
+            Happened::Input(ready.recv(&self.input).ok())
+        } else {
+            Happened::Signal(ready.recv(&self.signals).ok())
         }
     }
 
@@ -275,10 +313,7 @@ impl LoopState<'_> {
             }
             Happened::Outcome(None) => self.outcomes = never(),
             Happened::Input(input) => return self.take_input(input.as_ref(), app),
-            Happened::Signal(Some(signal_hook::consts::SIGHUP)) => {
-                return Taken::Leave(Exit::Hangup);
-            }
-            Happened::Signal(Some(signal)) => return Taken::Leave(Exit::Signal(signal)),
+            Happened::Signal(Some(signal)) => return Taken::Leave(Exit::from_signal(signal)),
             Happened::Signal(None) => self.signals = never(),
             Happened::Nothing => {}
         }
@@ -307,26 +342,29 @@ impl LoopState<'_> {
     }
 }
 
-/// Passes on an event of the first feed, or of the run it is compared with.
+/// Passes on an event of the first feed (0), or of a run it is compared with.
 fn take_event(app: &mut App, at: usize, event: FeedEvent) {
-    match (at, &mut app.other) {
-        (0, _) => app.event(event),
-        (_, Some(other)) => other.model.event(event),
-        (_, None) => {}
+    let other = at
+        .checked_sub(1)
+        .map(|other| app.others.runs.get_mut(other));
+    match other {
+        None => app.event(event),
+        Some(Some(other)) => other.model.event(event),
+        Some(None) => {}
     }
 }
 
-/// The channels of a feed; they never deliver anything if there is none.
+/// The channels of a feed; those that it lacks never deliver anything.
 struct Source {
     events: Receiver<FeedEvent>,
     answers: Receiver<FeedEvent>,
 }
 
 impl Source {
-    fn of(feed: Option<&Feed>) -> Self {
-        let details = feed.and_then(|feed| feed.details.as_ref());
+    fn of(feed: &Feed) -> Self {
+        let details = feed.details.as_ref();
         Self {
-            events: feed.map_or_else(never, |feed| feed.events.clone()),
+            events: feed.events.clone(),
             answers: details.map_or_else(never, |it| it.answers.clone()),
         }
     }
@@ -373,14 +411,13 @@ fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     }
 }
 
-/// Requests the second run's finer steps while it is shown.
-fn ask_other(app: &mut App, feed: Option<&Feed>) {
-    let details = feed.and_then(|feed| feed.details.as_ref());
-    let Some((details, query)) = details.zip(app.wanted_of_other()) else {
+/// Requests another run's finer steps while it is shown.
+fn ask_other(app: &mut App, other: usize, feed: &Feed) {
+    let Some((details, query)) = feed.details.as_ref().zip(app.wanted_of_other(other)) else {
         return;
     };
     if let Err(error) = details.requests.try_send(query)
-        && let Some(other) = &mut app.other
+        && let Some(other) = app.others.runs.get_mut(other)
     {
         other.model.not_asked(&error.into_inner());
     }
@@ -407,11 +444,15 @@ fn lost_feed(app: &mut App) {
 fn draw(terminal: &mut Screen, app: &App, options: &ScreenOptions) -> io::Result<Drawn> {
     let ScreenOptions { theme, keys, .. } = options;
     let mut drawn = Drawn::default();
-    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    terminal.draw(|frame| {
+    draw_frame(terminal, |frame| {
         drawn = view::draw(frame.area(), frame.buffer_mut(), app, theme, keys);
     })?;
-    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
-    terminal.backend_mut().flush()?;
     Ok(drawn)
+}
+
+fn draw_frame(terminal: &mut Screen, draw: impl FnOnce(&mut ratatui::Frame)) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(draw)?;
+    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    terminal.backend_mut().flush()
 }

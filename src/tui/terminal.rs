@@ -49,10 +49,11 @@ impl TerminalGuard {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         let mut screen = File::from(stdout.try_clone()?);
-        let (read, write) = rustix::pipe::pipe()?;
+        // Not inherited by processes that another thread starts just now: the pipe would outlive the screen.
+        let (read, write) = io::pipe()?;
         let stray = thread::Builder::new()
             .name("stray output".to_owned())
-            .spawn(move || collect(BufReader::new(File::from(read)), log.as_ref()))?;
+            .spawn(move || collect(BufReader::new(read), log.as_ref()))?;
         *lock() = Some(Taken {
             stdout,
             stderr,

@@ -45,7 +45,7 @@ pub fn wait<T>(
     select! {
         recv(answer) -> answer => return Ok(answer.map_or(Waited::Nobody, Waited::Answer)),
         recv(signals) -> signal => if let Ok(signal) = signal {
-            return Ok(Waited::Left(exit(signal)));
+            return Ok(Waited::Left(Exit::from_signal(signal)));
         },
         default(SOON) => {}
     }
@@ -57,7 +57,7 @@ pub fn wait<T>(
         select! {
             recv(answer) -> answer => return Ok(answer.map_or(Waited::Nobody, Waited::Answer)),
             recv(signals) -> signal => if let Ok(signal) = signal {
-                return Ok(Waited::Left(exit(signal)));
+                return Ok(Waited::Left(Exit::from_signal(signal)));
             },
             recv(input.events) -> event => match event {
                 Ok(Input::Event(Event::Key(key))) => {
@@ -69,13 +69,6 @@ pub fn wait<T>(
                 Ok(Input::Hangup) | Err(_) => return Ok(Waited::Left(Exit::Hangup)),
             },
         }
-    }
-}
-
-fn exit(signal: i32) -> Exit {
-    match signal {
-        signal_hook::consts::SIGHUP => Exit::Hangup,
-        signal => Exit::Signal(signal),
     }
 }
 

@@ -69,7 +69,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "config"]),
     ("tiny_skia", &["export"]),
     ("ab_glyph", &["export"]),
-    ("etcetera", &["config", "view_files"]),
+    ("etcetera", &["config", "runs", "view_files"]),
     ("indicatif", &["supervise"]),
     ("ferrompi", &["cluster"]),
     ("signal_hook", &["commands", "supervise", "tui"]),

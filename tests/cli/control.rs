@@ -786,7 +786,9 @@ fn a_list_has_a_row_for_every_file_whatever_it_is() {
     let old: Vec<&str> = row("old.h5").split_whitespace().collect();
     assert_eq!(old[1..4], ["finished", "3/3", "100%"]);
     assert!(old[4].parse::<f64>().unwrap() > 0.0);
-    assert_eq!(old[5], "mnist-fc");
+    assert!(old[5].parse::<f64>().unwrap() > 0.0);
+    assert!(old[6].ends_with('%'));
+    assert_eq!(old[7], "mnist-fc");
     assert!(old.last() == Some(&"ago"), "an ended run has no time left");
     let live: Vec<&str> = row("live.h5").split_whitespace().collect();
     assert_eq!((live[1], live[3]), ("running", "0%"));
@@ -809,7 +811,18 @@ fn a_list_has_a_row_for_every_file_whatever_it_is() {
             .any(|l| l.starts_with("live.h5") && l.contains(" stopped "))
     );
     list(&runs, &["nowhere"]).fails(1, &["cannot list the folder nowhere"]);
-    list(&runs, &["old.h5"]).fails(1, &["old.h5 is a file", "lcascope info"]);
+    let one = list(folder.path(), &["runs/old.h5"]).stdout;
+    assert_eq!(one.lines().count(), 2, "{one}");
+    assert!(
+        one.contains("\nruns/old.h5 ") && one.contains("finished"),
+        "{one}"
+    );
+    let both = list(folder.path(), &["runs", "runs/old.h5"]).stdout;
+    assert_eq!(
+        both.matches("runs/old.h5").count(),
+        1,
+        "once, in whatever places: {both}"
+    );
 }
 
 // ---- detached ----

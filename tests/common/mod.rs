@@ -32,7 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The program, without a terminal.
 pub fn lcascope() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     command.stdin(Stdio::null()).env_remove("NO_COLOR");
+    command.env("XDG_CACHE_HOME", cache);
     command
 }
 

@@ -38,7 +38,7 @@ impl Terminal {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().display();
         let shell = format!(
-            "env -u NO_COLOR XDG_STATE_HOME='{folder}' XDG_CONFIG_HOME='{folder}' PS1='ready$ ' \
+            "env -u NO_COLOR XDG_STATE_HOME='{folder}' XDG_CONFIG_HOME='{folder}' XDG_CACHE_HOME='{folder}' PS1='ready$ ' \
              LC_ALL=C.UTF-8 sh"
         );
         tmux(
@@ -101,6 +101,10 @@ impl Terminal {
     /// Checks that the terminal is back in its usual mode: it echoes and edits lines.
     #[track_caller]
     pub fn is_restored(&self) {
+        // An earlier answer may still be on the screen.
+        self.press(&["-l", "clear"]);
+        self.press(&["Enter"]);
+        self.wait_until("a clear screen", |screen| !screen.contains("icanon"));
         self.press(&[
             "-l",
             "clear; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo);?$' | tr '\\n' ' '",

@@ -361,7 +361,7 @@ impl Explorer {
         match name {
             "compare" => {
                 self.press(key);
-                self.says("no second run");
+                self.says("no other run");
             }
             "copy" => {
                 self.press(key);
@@ -406,6 +406,13 @@ impl Explorer {
                 self.press("x");
                 self.terminal
                     .wait_until("no help", |screen| !screen.contains("┌ Keys "));
+            }
+            "runs" => {
+                self.press(key);
+                self.says(" RUNS ");
+                self.press("Escape");
+                self.terminal
+                    .wait_until("the run again", |screen| !screen.contains(" RUNS "));
             }
             "quit" => match self.kind {
                 Kind::Replay => {

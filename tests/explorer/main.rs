@@ -8,6 +8,7 @@ mod synthetic;
 mod any_run;
 mod drill;
 mod keys;
+mod picker;
 mod queries;
 mod replay;
 mod scenes;

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use crate::scenes::turned::turn;
 use crate::scenes::{
-    Look, SIZES, asked, compared, draw, portrait, recorded, rich, scenes, symbols,
+    Look, SIZES, asked, compared, compared_many, draw, portrait, recorded, rich, scenes, symbols,
 };
+use lcascope::app::Action;
 use lcascope::tui::{ColorLevel, Glyphs, Theme};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::Color;
 
 /// Compares a screen with `tests/explorer/snapshots/NAME.snap`.
-fn assert_looks(name: &str, text: &str) {
+pub fn assert_looks(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
@@ -31,6 +32,11 @@ fn all(size: (u16, u16), theme: &Theme) -> Vec<(String, Buffer)> {
     let mut look = compared();
     look.settle(size, theme);
     drawn.push(("compare".to_owned(), draw(&look.app, size, theme)));
+    let mut look = compared_many();
+    look.act(&[Action::NextClass, Action::Select(1)], size, theme);
+    drawn.push(("compare-many".to_owned(), draw(&look.app, size, theme)));
+    look.act(&[Action::Pool], size, theme);
+    drawn.push(("compare-means".to_owned(), draw(&look.app, size, theme)));
     drawn.push(("question".to_owned(), draw(&asked(), size, theme)));
     drawn
 }

@@ -1,9 +1,10 @@
-//! Two runs on one axis, and their difference by layer: the second run's LCA minus the first's.
+//! Several runs on one axis, and their differences by layer: each run's LCA minus the first's.
 //!
 //! ```text
 //!  A a.h5 400 steps   B b.h5 200 steps   B-A < 0: B lowers the loss more
 //!  step 120  loss in nats: A 0.31201  B 0.35410  B-A +0.0421
-//!  loss of both                            │ LCA of the selected layer in both
+//!  B: fc3:freeze                           the settings that are not those of A
+//!  training losses    │ held-out losses    │ LCA of the selected layer
 //!  layer    B-A in nats, steps 0-199           A view    B view   B-A    at 120   whole
 //!  fc1      ▒▒░░''░░▒▒                     -0.812    -0.750  +0.062  +1.2e-5  +0.081
 //!  fc9      only in A                      -0.2
@@ -11,20 +12,27 @@
 //!  Δloss                                   -1.327    -1.200  +0.127
 //!  residual                               +1.2e-5   +1.1e-5  -1e-6
 //! ```
+//!
+//! With more than two runs, the differences of all to the first come before the columns about the selected one. Runs
+//! that differ only in their seeds can be shown as their mean: in charts with lines at the least and the greatest, in
+//! the table with the standard error.
+
+use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::sheet::residual_style;
-use super::words::{self, either, elided};
+use super::words::{self, either, elided, width_of};
 use crate::analysis::bins::Extent;
 use crate::analysis::numbers::format_signed;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, Both, Comparison, Pairs, RunModel, Stretch};
+use crate::analysis::ttest::Mean;
+use crate::app::{App, Comparison, RunModel, Stretch, letter};
 use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
@@ -33,18 +41,24 @@ use crate::tui::widget::{LineChart, Pen, Series};
 const NUMBER: u16 = 10;
 /// The heading and the three closing rows of the table.
 const FIXED_ROWS: u16 = 4;
+/// The least width of the differences over the steps, with more than two runs.
+const MAP: u16 = 14;
 
-/// The pens of the two runs, unlike those of the training and the held-out loss on other screens.
-fn pens(theme: &Theme) -> [Pen; 2] {
-    [theme.category(0), theme.category(1)]
+/// The pen of a run, unlike those of the training and the held-out loss on other screens. Without colours, its mark is
+/// its letter.
+fn pen(theme: &Theme, run: usize) -> Pen {
+    let mark = letter(run).chars().next().unwrap_or('?');
+    Pen {
+        mark,
+        ..theme.category(run)
+    }
 }
 
-/// Height of the table, leaving room for the two lines above it and for the charts.
-fn table_height(area: Rect, pairs: &Pairs) -> u16 {
-    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
+/// Height of the table, leaving room for the lines above it and for the charts.
+fn table_height(area: Rect, layers: usize) -> u16 {
     let rows = u16::try_from(layers).unwrap_or(u16::MAX);
     let charts = (area.height * 3 / 10).max(4);
-    let most = area.height.saturating_sub(2 + charts);
+    let most = area.height.saturating_sub(3 + charts);
     rows.saturating_add(FIXED_ROWS).min(most)
 }
 
@@ -53,47 +67,77 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let Some(comparison) = app.compared() else {
         return;
     };
-    let pairs = comparison.layer_pairs();
-    let table = table_height(area, &pairs);
-    let rows = [Length(1), Length(1), Fill(1), Length(table)];
-    let [names, losses, charts, table] = Layout::vertical(rows).areas(area);
+    let layers = comparison.layer_rows();
+    let table = table_height(area, layers.len());
+    let settings = differences(&comparison, theme, area.width);
+    let said = u16::from(settings.width() > 0);
+    let rows = [Length(1), Length(1), Length(said), Fill(1), Length(table)];
+    let [names, losses, said, charts, table] = Layout::vertical(rows).areas(area);
     frame.render(runs(&comparison, theme, area.width), names);
-    frame.render(losses_at_cursor(&comparison, theme), losses);
-    draw_charts(charts, frame.buffer, (app, &comparison), &pairs, theme);
-    Table::new(table, app, comparison, theme).draw(&pairs, frame);
+    frame.render(losses_at_cursor(&comparison, theme, area.width), losses);
+    frame.render(settings, said);
+    Charts {
+        app,
+        comparison: &comparison,
+        layers: &layers,
+        theme,
+    }
+    .draw(charts, frame.buffer);
+    Table::new(table, app, &comparison, layers, theme).draw(frame);
 }
 
 /// The line that names the runs, with caveats about comparing their numbers.
 fn runs(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
-    let Comparison { first, second, .. } = comparison;
-    let run = |mark: &'static str, name: &str, run: &RunModel| {
-        let end = run.timeline.end();
-        let name = elided(name, 28, theme);
-        format!("{mark} {name} {end} steps")
-    };
-    let names = [
-        run("A", &comparison.names[0], first),
-        run("B", &comparison.names[1], second),
-    ];
-    let mut parts: Vec<(u8, String)> = names.iter().map(|name| (0, name.clone())).collect();
-    if comparison.same_run() {
-        parts.push((1, "the same run twice".to_owned()));
-    } else if first.header.network != second.header.network {
-        let (a, b) = (&first.header.network, &second.header.network);
-        parts.push((1, format!("different networks: {a} and {b}")));
-    }
-    parts.push((2, "B-A < 0: B lowers the loss more".to_owned()));
-    let trouble = second.message();
-    if !trouble.is_empty() {
-        parts.insert(0, (0, format!("B: {trouble}")));
-    }
     let room = usize::from(width).saturating_sub(2);
     let between = either(theme, " · ", " | ");
+    let all = |name: &dyn Fn(usize) -> String| -> Vec<String> {
+        (0..comparison.runs.len()).map(name).collect()
+    };
+    let named = |run: usize, cells: usize| {
+        let name = elided(comparison.names[run], cells, theme);
+        format!("{} {name}", letter(run))
+    };
+    let steps = |run: usize| comparison.runs[run].timeline.end();
+    // The longest form that fits.
+    let forms = [
+        all(&|run| format!("{} {} steps", named(run, 28), steps(run))),
+        all(&|run| format!("{} {}", named(run, 20), steps(run))),
+        all(&|run| named(run, 12)),
+        all(&|run| named(run, 6)),
+    ];
+    let fits = |names: &&Vec<String>| {
+        let cells = names.iter().map(|name| usize::from(width_of(name)));
+        cells.sum::<usize>() + (names.len() - 1) * width_of(between) as usize <= room
+    };
+    let names = forms.iter().find(fits).cloned();
+    let between = if names.is_some() { between } else { " " };
+    let names = names.unwrap_or_else(|| all(&letter));
+    let mut parts: Vec<(u8, String)> = names.iter().map(|name| (0, name.clone())).collect();
+    let networks: Vec<&str> = (comparison.runs.iter())
+        .map(|run| run.header.network.as_str())
+        .collect();
+    let selected = comparison.selected;
+    if comparison.same_run() {
+        parts.push((1, "the same run twice".to_owned()));
+    } else if networks[0] != networks[selected] {
+        let (a, b) = (networks[0], networks[selected]);
+        parts.push((1, format!("different networks: {a} and {b}")));
+    }
+    let other = letter(selected);
+    parts.push((2, format!("{other}-A < 0: {other} lowers the loss more")));
+    let troubled =
+        (comparison.runs.iter().enumerate().skip(1)).find(|(_, run)| !run.message().is_empty());
+    if let Some((run, model)) = troubled {
+        parts.insert(0, (0, format!("{}: {}", letter(run), model.message())));
+    }
     let text = words::fitting(parts, between, room);
     let mut spans = vec![Span::raw(" ")];
     for (place, part) in text.split(between).enumerate() {
         let run = names.iter().position(|name| name == part);
-        let style = run.map_or(theme.header, |run| pens(theme)[run].style);
+        let mut style = run.map_or(theme.header, |run| pen(theme, run).style);
+        if run == Some(selected) && comparison.runs.len() > 2 {
+            style = style.add_modifier(Modifier::UNDERLINED);
+        }
         let before = if place > 0 { between } else { "" };
         spans.push(Span::styled(before, theme.dim));
         spans.push(Span::styled(part.to_owned(), style));
@@ -101,214 +145,426 @@ fn runs(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// The losses of both runs at the cursor.
-fn losses_at_cursor(comparison: &Comparison, theme: &Theme) -> Line<'static> {
-    let Comparison { first, second, .. } = comparison;
+/// The line with the settings of each run that are not those of the first; empty without any.
+fn differences(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
+    let differing = (comparison.differences.iter().enumerate())
+        .filter(|(_, difference)| !difference.is_empty());
+    let differing: Vec<(usize, &String)> = differing.collect();
+    let mut line = Line::default();
+    let mut left = usize::from(width).saturating_sub(1);
+    for (place, (run, difference)) in differing.iter().enumerate() {
+        let name = format!("{}: ", letter(*run));
+        // An equal share of the rest of the line.
+        let share = left / (differing.len() - place);
+        let text = elided(difference, share.saturating_sub(name.len() + 2), theme);
+        left = left.saturating_sub(usize::from(width_of(&text)) + name.len() + 2);
+        line.push_span(Span::raw(if place > 0 { "  " } else { " " }));
+        line.push_span(Span::styled(name, pen(theme, *run).style));
+        line.push_span(Span::raw(text));
+    }
+    line
+}
+
+/// The losses of all runs at the cursor.
+fn losses_at_cursor(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
     let Some(step) = comparison.cursor() else {
         return Line::styled(" A has no steps yet", theme.dim);
     };
-    let loss = |run: &RunModel| {
-        let entry = run.timeline.entry(step).filter(|entry| entry.steps() == 1);
-        entry.map(|entry| entry.loss_after)
+    let losses = |held_out: bool| -> Vec<Option<f64>> {
+        let of_run = |run: &&RunModel| {
+            let entry = run
+                .timeline
+                .entry(step)
+                .filter(|entry| entry.steps() == 1)?;
+            Some(if held_out {
+                entry.test_loss
+            } else {
+                entry.loss_after
+            })
+        };
+        comparison.runs.iter().map(of_run).collect()
     };
-    let (a, b) = (loss(first), loss(second));
-    let word = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
-    let mut spans = vec![
+    let selected = comparison.selected;
+    // On a narrow screen, only the first run and the selected one.
+    let all = comparison.runs.len() * 12 < usize::from(width).saturating_sub(36);
+    let words = |losses: &[Option<f64>]| -> String {
+        let word = |loss: &Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
+        let runs = losses.iter().enumerate();
+        let words: Vec<String> = runs
+            .filter(|(run, _)| all || [0, selected].contains(run))
+            .map(|(run, loss)| format!("{} {}", letter(run), word(loss)))
+            .collect();
+        words.join("  ")
+    };
+    let train = losses(false);
+    let held_out = losses(true);
+    let mut line = Line::from(vec![
         Span::styled(format!(" step {step}"), theme.header),
-        Span::raw(format!("  loss in nats: A {}  B {}", word(a), word(b))),
-    ];
-    if let Some((a, b)) = a.zip(b) {
+        Span::raw(format!("  loss in nats: {}", words(&train))),
+    ]);
+    if let Some((a, b)) = train[0].zip(train[selected]) {
         let difference = format_signed(b - a, 8);
         let style = theme.of_sign(b - a);
-        spans.push(Span::raw("  B-A "));
-        spans.push(Span::styled(difference.trim_start().to_owned(), style));
+        line.push_span(Span::raw(format!("  {}-A ", letter(selected))));
+        line.push_span(Span::styled(difference.trim_start().to_owned(), style));
     }
+    let (first, second) = (comparison.first(), comparison.runs[selected]);
+    let mut caveats = Line::default();
     if first.header.allocated_examples() != second.header.allocated_examples() {
-        spans.push(Span::styled("  different examples", theme.warning));
+        caveats.push_span(Span::styled("  different examples", theme.warning));
     }
     let end = second.timeline.end();
     if step >= end {
-        spans.push(Span::styled(format!(" (B has {end} steps)"), theme.dim));
+        let text = format!(" ({} has {end} steps)", letter(selected));
+        caveats.push_span(Span::styled(text, theme.dim));
     }
-    Line::from(spans)
+    let known = held_out.iter().flatten().any(|loss| !loss.is_nan());
+    let text = format!("  held-out: {}", words(&held_out));
+    let wide = line.width() + usize::from(width_of(&text)) + caveats.width();
+    if known && wide < usize::from(width) {
+        line.push_span(Span::raw(text));
+    }
+    line.spans.extend(caveats.spans);
+    line
 }
 
-/// Draws the losses and, if there is room, the LCA of the selected layer.
-fn draw_charts(
-    area: Rect,
-    buf: &mut Buffer,
-    (app, comparison): (&App, &Comparison),
-    pairs: &Pairs,
-    theme: &Theme,
-) {
-    let losses = |stretch: &Stretch, axis: &std::ops::Range<u64>, columns| {
-        stretch.columns_on(axis, columns).train_loss()
-    };
-    let layer = app.nav.layer;
-    let chart = |area: Rect, buf: &mut Buffer, of_layer: Option<Option<usize>>| {
-        let both = comparison.both(&comparison.steps());
-        let axis = both.steps();
+/// The number that a chart shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chart {
+    Train,
+    HeldOut,
+    /// LCA of the selected layer.
+    Layer,
+}
+
+/// The charts of all runs.
+struct Charts<'a> {
+    app: &'a App,
+    comparison: &'a Comparison<'a>,
+    layers: &'a [Vec<Option<usize>>],
+    theme: &'a Theme,
+}
+
+impl Charts<'_> {
+    /// Draws as many charts as fit beside each other, or the one chosen in full.
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        let all = [Chart::Train, Chart::HeldOut, Chart::Layer];
+        let shown: Vec<Chart> = match self.app.nav.chart % 4 {
+            0 if area.width >= 150 => all.to_vec(),
+            0 if area.width >= 100 => vec![Chart::Train, Chart::Layer],
+            0 => vec![Chart::Train],
+            chart => vec![all[chart - 1]],
+        };
+        let shown: Vec<Chart> = shown.into_iter().filter(|chart| self.has(*chart)).collect();
+        let areas = Layout::horizontal(shown.iter().map(|_| Fill(1))).split(area);
+        let only = shown.len() == 1 && self.app.nav.chart.is_multiple_of(4);
+        for (&chart, &area) in shown.iter().zip(areas.iter()) {
+            // Room is scarce: the one chart of a narrow screen needs no title.
+            let title = if only {
+                String::new()
+            } else {
+                self.title(chart, area.width)
+            };
+            let said = u16::from(!title.is_empty());
+            let [line, below] = Layout::vertical([Length(said), Fill(1)]).areas(area);
+            Line::styled(title, self.theme.header).render(line, buf);
+            self.chart(below, buf, chart);
+        }
+    }
+
+    /// Returns true if a run has the numbers of a chart; the training losses are always shown.
+    fn has(&self, chart: Chart) -> bool {
+        match chart {
+            Chart::Train => true,
+            Chart::HeldOut => {
+                let axis = axis_of(self.comparison);
+                let runs = 0..self.comparison.runs.len();
+                let extents = |run| self.extents(run, chart, &axis, 1);
+                runs.flat_map(extents).any(|extent| extent.is_some())
+            }
+            Chart::Layer => self.app.nav.layer < self.app.model.header.layout.layers.len(),
+        }
+    }
+
+    fn title(&self, chart: Chart, width: u16) -> String {
+        match chart {
+            Chart::Train => " training loss".to_owned(),
+            Chart::HeldOut => " held-out loss".to_owned(),
+            Chart::Layer => {
+                let layers = &self.app.model.header.layout.layers;
+                let name = &layers[self.app.nav.layer].name;
+                let name = elided(name, usize::from(width / 2), self.theme);
+                format!(" LCA of {name} per step")
+            }
+        }
+    }
+
+    /// The numbers of a run by column; empty if it lacks them.
+    fn extents(
+        &self,
+        run: usize,
+        chart: Chart,
+        axis: &Range<u64>,
+        columns: usize,
+    ) -> Vec<Option<Extent>> {
+        let steps = self.comparison.steps();
+        let stretch = self.comparison.runs[run].timeline.stretch(&steps);
+        let on = stretch.columns_on(axis, columns);
+        match chart {
+            Chart::Train => on.train_loss(),
+            Chart::HeldOut => on.test_loss(),
+            Chart::Layer => {
+                let mut rows = self.layers.iter();
+                let row = rows.find(|row| row[0] == Some(self.app.nav.layer));
+                let layer = row.and_then(|row| row[run]);
+                layer.map_or_else(|| vec![None; columns], |layer| on.layer(layer))
+            }
+        }
+    }
+
+    fn chart(&self, area: Rect, buf: &mut Buffer, chart: Chart) {
+        let axis = axis_of(self.comparison);
         if axis.is_empty() || area.is_empty() {
             return;
         }
-        let columns = LineChart::plot_columns(area, theme.glyphs);
-        let [a, b]: [Vec<Option<Extent>>; 2] = match of_layer {
-            None => [&both.first, &both.second].map(|it| losses(it, &axis, columns)),
-            Some(second) => [
-                both.first.columns_on(&axis, columns).layer(layer),
-                second.map_or_else(Vec::new, |second| {
-                    both.second.columns_on(&axis, columns).layer(second)
-                }),
-            ],
+        let columns = LineChart::plot_columns(area, self.theme.glyphs);
+        let runs = self.comparison.runs.len();
+        let all: Vec<Vec<Option<Extent>>> = (0..runs)
+            .map(|run| self.extents(run, chart, &axis, columns))
+            .collect();
+        let curves = if self.app.nav.means {
+            self.means(&all, columns)
+        } else {
+            let curve = |(run, extents)| (letter(run), pen(self.theme, run), extents);
+            all.into_iter().enumerate().map(curve).collect()
         };
-        let b = if b.is_empty() { vec![None; columns] } else { b };
-        let ends = a.iter().chain(&b).flatten();
+        let ends = curves
+            .iter()
+            .flat_map(|(.., extents)| extents.iter().flatten());
         let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
-        let series = |name, pen, extents| Series { name, pen, extents };
-        let [pen_a, pen_b] = pens(theme);
         let largest = domain.min().abs().max(domain.max().abs());
-        let n = usize::try_from(axis.end - axis.start).unwrap_or(usize::MAX);
-        let cursor = comparison.cursor();
-        let cursor = cursor.filter(|step| axis.contains(step) && !app.nav.window.follows());
-        let place = |step: u64| usize::try_from(step - axis.start).unwrap_or(0);
+        // The first run is drawn last, over the others.
+        let series: Vec<Series> = (curves.iter().rev())
+            .map(|(name, pen, extents)| Series {
+                name,
+                pen: *pen,
+                extents,
+            })
+            .collect();
+        let nav = &self.app.nav;
+        let cursor = self.comparison.cursor();
+        let cursor = cursor.filter(|step| axis.contains(step) && !nav.window.follows());
+        let size = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
+        let n = size(axis.end - axis.start);
+        let column =
+            |step: u64| crate::analysis::bins::column_of(size(step - axis.start), n, columns).start;
         let chart = LineChart {
-            theme,
-            series: &[series("B", pen_b, &b[..]), series("A", pen_a, &a[..])],
-            scale: match (app.nav.linear, of_layer) {
-                (true, None) => Scale::Linear,
-                (false, None) => Scale::Log,
-                (_, Some(_)) => words::signed_scale(&app.nav, largest),
+            theme: self.theme,
+            series: &series,
+            scale: match chart {
+                Chart::Layer => words::signed_scale(nav, largest),
+                _ if nav.linear => Scale::Linear,
+                _ => Scale::Log,
             },
             domain,
             unit: "nats",
             steps: axis.clone(),
-            cursor: cursor
-                .map(|step| crate::analysis::bins::column_of(place(step), n, columns).start),
+            cursor: cursor.map(column),
         };
         chart.render(area, buf);
-    };
-    let named = app.model.header.layout.layers.get(layer);
-    let name = named.map(|layer| layer.name.as_str());
-    let Some(name) = name.filter(|_| area.width >= 100) else {
-        return chart(area, buf, None);
-    };
-    let half = area.width / 2;
-    let [left, right] = Layout::horizontal([Length(half), Fill(1)]).areas(area);
-    let title = |area: Rect, text: String, buf: &mut Buffer| {
-        let [line, below] = Layout::vertical([Length(1), Fill(1)]).areas(area);
-        Line::styled(text, theme.header).render(line, buf);
-        below
-    };
-    let left = title(left, " training loss".to_owned(), buf);
-    chart(left, buf, None);
-    let name = elided(name, usize::from(half / 2), theme);
-    let right = title(right, format!(" LCA of {name} per step"), buf);
-    chart(right, buf, Some(pairs.second(layer)));
-}
+    }
 
-/// The run that a column of numbers describes, or the difference of both.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
-    First,
-    Second,
-    Difference,
-}
-
-struct Column<'a> {
-    title: String,
-    of: Of,
-    steps: Both<'a>,
-}
-
-impl Column<'_> {
-    /// A number of either run, or the difference of both. `None` where a run lacks the number, or for a difference if
-    /// the two runs' steps do not match, unless `whole_runs` are compared.
-    fn number(&self, (first, second): (Option<f64>, Option<f64>), whole_runs: bool) -> Option<f64> {
-        let a = first.filter(|_| !self.steps.first.is_empty());
-        let b = second.filter(|_| !self.steps.second.is_empty());
-        match self.of {
-            Of::First => a,
-            Of::Second => b,
-            Of::Difference if whole_runs || self.steps.agree() => Some(b? - a?),
-            Of::Difference => None,
+    /// The mean of the runs of each configuration and, of several, lines at the least and the greatest.
+    fn means(
+        &self,
+        all: &[Vec<Option<Extent>>],
+        columns: usize,
+    ) -> Vec<(String, Pen, Vec<Option<Extent>>)> {
+        let mut curves = Vec::new();
+        for group in self.comparison.groups {
+            let at = |column: usize| -> Vec<Extent> {
+                group.iter().filter_map(|&run| all[run][column]).collect()
+            };
+            let line = |of: fn(&[Extent]) -> f32| -> Vec<Option<Extent>> {
+                let value = |column: usize| {
+                    // A mean of fewer runs would jump where one ends.
+                    let extents = at(column);
+                    (extents.len() == group.len()).then(|| of(&extents))
+                };
+                let extent = |value: f32| Extent {
+                    min: value,
+                    max: value,
+                };
+                (0..columns)
+                    .map(|column| value(column).map(extent))
+                    .collect()
+            };
+            let pen = pen(self.theme, group[0]);
+            curves.push((group_name(group), pen, line(middle)));
+            if group.len() > 1 {
+                let edge = Pen {
+                    style: pen.style.add_modifier(Modifier::DIM),
+                    mark: '.',
+                };
+                let least =
+                    |all: &[Extent]| all.iter().fold(f32::MAX, |least, it| least.min(it.min));
+                let most = |all: &[Extent]| all.iter().fold(f32::MIN, |most, it| most.max(it.max));
+                curves.push((String::new(), edge, line(least)));
+                curves.push((String::new(), edge, line(most)));
+            }
         }
+        curves
     }
 }
 
-/// The table of both runs' layers, with its closing rows.
+/// The mean of the middles of some runs' extents.
+#[expect(clippy::cast_precision_loss, reason = "a few runs")]
+fn middle(extents: &[Extent]) -> f32 {
+    let middles = extents
+        .iter()
+        .map(|extent| f32::midpoint(extent.min, extent.max));
+    middles.sum::<f32>() / extents.len() as f32
+}
+
+/// The name of the runs of a configuration: the letter of the first and, of several, their number.
+fn group_name(group: &[usize]) -> String {
+    match group {
+        [only] => letter(*only),
+        [first, ..] => format!("{}x{}", letter(*first), group.len()),
+        [] => String::new(),
+    }
+}
+
+/// All steps shown that any run has: the axis of the charts.
+fn axis_of(comparison: &Comparison) -> Range<u64> {
+    let steps = comparison.steps();
+    let stretches = comparison
+        .runs
+        .iter()
+        .map(|run| run.timeline.stretch(&steps).steps());
+    let ranges = stretches.filter(|steps| !steps.is_empty());
+    let all = ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    all.unwrap_or(0..0)
+}
+
+/// The steps that a column of numbers covers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Those in view that all runs have.
+    View,
+    Cursor,
+    Whole,
+}
+
+/// The number in a column: of a run, of the runs of a configuration, or a difference to the first of these.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Run(usize),
+    Difference(usize),
+    Mean(usize),
+    Error(usize),
+    MeanDifference(usize),
+}
+
+struct Column {
+    title: String,
+    of: Of,
+    part: Part,
+}
+
+impl Column {
+    fn new(title: impl Into<String>, of: Of, part: Part) -> Self {
+        Self {
+            title: title.into(),
+            of,
+            part,
+        }
+    }
+
+    /// Whether the number is the difference of two.
+    fn is_difference(&self) -> bool {
+        matches!(self.of, Of::Difference(_) | Of::MeanDifference(_))
+    }
+}
+
+/// The table of all runs' layers, with its closing rows.
 struct Table<'a> {
     area: Rect,
     app: &'a App,
-    comparison: Comparison<'a>,
+    comparison: &'a Comparison<'a>,
+    layers: Vec<Vec<Option<usize>>>,
     theme: &'a Theme,
-    columns: Vec<Column<'a>>,
+    columns: Vec<Column>,
+    /// Each run over the steps in view that all have, at the cursor, and whole.
+    stretches: [Vec<Stretch<'a>>; 3],
     name: Rect,
     map: Rect,
 }
 
 impl<'a> Table<'a> {
-    fn new(area: Rect, app: &'a App, comparison: Comparison<'a>, theme: &'a Theme) -> Self {
-        let common = comparison.common_steps();
-        let cursor = comparison.cursor();
-        let step = cursor.map_or(0..0, |step| step..step + 1);
-        let at = cursor.map_or_else(|| "cursor".to_owned(), |step| format!("at {step}"));
-        let all = 0..app.shown_steps().end.max(comparison.second.timeline.end());
-        let column = |title: &str, of, steps: &std::ops::Range<u64>| Column {
-            title: title.to_owned(),
-            of,
-            steps: comparison.both(steps),
-        };
-        let (first, second, difference) = (Of::First, Of::Second, Of::Difference);
-        let mut columns = vec![
-            column("A view", first, &common),
-            column("B view", second, &common),
-            column("B-A", difference, &common),
-            column(&at, difference, &step),
-            column("B-A whole", difference, &all),
-        ];
-        if area.width >= 150 {
-            columns.insert(4, column("A whole", first, &all));
-            columns.insert(5, column("B whole", second, &all));
-            columns.insert(3, column("A cursor", first, &step));
-            columns.insert(4, column("B cursor", second, &step));
-        }
-        let Comparison { first, second, .. } = comparison;
-        let layers = first.header.layout.layers.iter();
-        let layers = layers.chain(&second.header.layout.layers);
-        let longest = layers.map(|layer| layer.name.chars().count()).max();
+    fn new(
+        area: Rect,
+        app: &'a App,
+        comparison: &'a Comparison<'a>,
+        layers: Vec<Vec<Option<usize>>>,
+        theme: &'a Theme,
+    ) -> Self {
+        let step = comparison.cursor().map_or(0..0, |step| step..step + 1);
+        let parts = [comparison.common_steps(), step, comparison.all_steps()];
+        let stretches = parts.map(|steps| {
+            let runs = comparison.runs.iter();
+            runs.map(|run| run.timeline.stretch(&steps)).collect()
+        });
+        let all = comparison
+            .runs
+            .iter()
+            .flat_map(|run| &run.header.layout.layers);
+        let longest = all.map(|layer| layer.name.chars().count()).max();
         let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        let least = longest.clamp(8, (area.width / 5).max(8));
+        let room = area.width.saturating_sub(least + 3 + MAP) / NUMBER;
+        let room = usize::from(room.max(2));
+        let columns = if app.nav.means {
+            mean_columns(comparison, room, theme)
+        } else if comparison.runs.len() == 2 {
+            columns_of_two(comparison, area.width)
+        } else {
+            columns_of_many(comparison, room)
+        };
         let numbers = NUMBER * u16::try_from(columns.len()).unwrap_or(0);
         let spare = area.width.saturating_sub(numbers + 2);
-        let name = longest.clamp(8, (area.width / 5).max(8)).min(spare);
+        let name = least.min(spare);
         let map = spare.saturating_sub(name + 1);
-        let parts = [1, name, 1, map].map(Length);
-        let [_, name, _, map] = Layout::horizontal(parts).areas(area);
+        let [_, name, _, map] = Layout::horizontal([1, name, 1, map].map(Length)).areas(area);
         Self {
             area,
             app,
             comparison,
+            layers,
             theme,
             columns,
+            stretches,
             name,
             map,
         }
     }
 
-    fn draw(&self, pairs: &Pairs, frame: &mut Frame) {
+    fn draw(&self, frame: &mut Frame) {
         if self.area.height <= FIXED_ROWS {
             return;
         }
         self.headings(frame.buffer);
-        let listed = self.listed(pairs);
+        let listed = self.listed();
         let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
         let layer = Some(self.app.nav.layer);
-        let selected = listed.iter().position(|(a, _)| *a == layer);
+        let selected = listed.iter().position(|row| row[0] == layer);
         let from = words::scrolled(selected.unwrap_or(0), fit, listed.len());
-        let both = self.comparison.both(&self.comparison.common_steps());
+        let other = self.comparison.selected;
+        let both = self.comparison.both(other, &self.comparison.common_steps());
         let cells = both.columns(usize::from(self.map.width));
         let shown = &listed[from..from + fit];
         let differences: Vec<Vec<f64>> = (shown.iter())
-            .map(|&(a, b)| match a.zip(b) {
+            .map(|row| match row[0].zip(row[other]) {
                 Some((a, b)) => (cells.iter())
                     .map(|cell| cell.second.layer_sums(b).lca - cell.first.layer_sums(a).lca)
                     .collect(),
@@ -321,40 +577,54 @@ impl<'a> Table<'a> {
             .filter(|value| value.is_finite());
         let max = finite.fold(0.0_f64, |max, value| max.max(value.abs()));
         let lines = self.area.rows().skip(1).zip(shown);
-        for ((line, &(a, b)), values) in lines.zip(&differences) {
+        for ((line, row), values) in lines.zip(&differences) {
             let (y, buf) = (line.y, &mut *frame.buffer);
-            self.layer(y, (a, b), buf);
-            match (a, b) {
-                (Some(_), Some(_)) => self.map_row(y, values, max, buf),
-                (Some(_), None) => self.put(buf, y, self.map, "only in A", self.theme.dim),
-                _ => self.put(buf, y, self.map, "only in B", self.theme.dim),
+            self.layer(y, row, buf);
+            if row[0].is_some() && row[other].is_some() {
+                self.map_row(y, values, max, buf);
+            } else {
+                let runs = row.iter().enumerate().filter(|(_, layer)| layer.is_some());
+                let letters: Vec<String> = runs.map(|(run, _)| letter(run)).collect();
+                let text = format!("only in {}", letters.join(", "));
+                self.put(buf, y, self.map, &text, self.theme.dim);
             }
-            if let Some(layer) = a {
+            if let Some(layer) = row[0] {
                 frame.hit(line, Hit::Row(layer));
             }
         }
         self.closing_rows(frame.buffer);
     }
 
-    /// The layers of A as listed, each paired with its match in B; then those that only B has.
-    fn listed(&self, pairs: &Pairs) -> Vec<(Option<usize>, Option<usize>)> {
+    /// The layers of A as listed; then those that only others have.
+    fn listed(&self) -> Vec<&Vec<Option<usize>>> {
         let listed = self.app.listed_layers().into_iter();
-        let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
-        let names = &self.comparison.second.header.layout.layers;
-        let second = pairs.only_second.iter();
-        let second = second.filter(|&&layer| self.app.nav.passes(&names[layer].name));
-        first
-            .chain(second.map(|&layer| (None, Some(layer))))
-            .collect()
+        let first = listed.filter_map(|layer| self.layers.get(layer));
+        let others = self.layers.iter().filter(|row| row[0].is_none());
+        let others = others.filter(|row| {
+            let name = self.named(row).map(|layer| &layer.name);
+            name.is_some_and(|name| self.app.nav.passes(name))
+        });
+        first.chain(others).collect()
+    }
+
+    /// The layer of a row, in the first run that has it.
+    fn named(&self, row: &[Option<usize>]) -> Option<&'a crate::layout::Layer> {
+        let runs = self.comparison.runs.iter().zip(row);
+        let mut layers = runs.filter_map(|(run, layer)| run.header.layout.layers.get((*layer)?));
+        layers.next()
     }
 
     fn headings(&self, buf: &mut Buffer) {
-        let common = self.comparison.common_steps();
-        let common = self.comparison.both(&common).steps();
-        let texts = match common.end.checked_sub(1) {
+        let other = letter(self.comparison.selected);
+        let steps = self.comparison.common_steps();
+        let steps = self
+            .comparison
+            .both(self.comparison.selected, &steps)
+            .steps();
+        let texts = match steps.end.checked_sub(1) {
             Some(last) => [
-                format!("B-A in nats, steps {}-{last}", common.start),
-                "B-A in nats".to_owned(),
+                format!("{other}-A in nats, steps {}-{last}", steps.start),
+                format!("{other}-A in nats"),
             ],
             None => ["no steps in common".to_owned(), "none in common".to_owned()],
         };
@@ -363,47 +633,49 @@ impl<'a> Table<'a> {
         self.put(buf, self.area.y, self.map, &text, self.theme.header);
         self.numbers(buf, self.area.y, |column| {
             // Until finer steps arrive, a sum covers some extra steps.
-            let Both { first, second } = &column.steps;
-            let both = !first.is_empty() && !second.is_empty();
-            let more = both && !column.steps.agree() && column.of == Of::Difference;
-            let gap = if more && !column.title.ends_with("whole") {
-                "?"
-            } else {
-                ""
-            };
+            let gap = if self.is_gap(column) { "?" } else { "" };
             Some((format!("{}{gap}", column.title), self.theme.header))
         });
     }
 
-    fn layer(&self, y: u16, (a, b): (Option<usize>, Option<usize>), buf: &mut Buffer) {
-        let Comparison { first, second, .. } = self.comparison;
-        let of = |run: &'a RunModel, layer: Option<usize>| run.header.layout.layers.get(layer?);
-        let (one, two) = (of(first, a), of(second, b));
-        let Some(named) = one.or(two) else { return };
-        let other_shape = one
-            .zip(two)
-            .is_some_and(|(a, b)| a.range.len() != b.range.len());
+    /// Whether a difference is missing because the runs' steps do not match.
+    fn is_gap(&self, column: &Column) -> bool {
+        let stretches = &self.stretches[column.part as usize];
+        let Of::Difference(run) = column.of else {
+            return false;
+        };
+        let both = !stretches[0].is_empty() && !stretches[run].is_empty();
+        both && column.part != Part::Whole && stretches[0].steps() != stretches[run].steps()
+    }
+
+    fn layer(&self, y: u16, row: &[Option<usize>], buf: &mut Buffer) {
+        let Some(named) = self.named(row) else { return };
+        let runs = self.comparison.runs.iter().zip(row);
+        let sizes = runs.filter_map(|(run, layer)| run.header.layout.layers.get((*layer)?));
+        let other_shape = sizes
+            .map(|layer| layer.range.len())
+            .any(|size| size != named.range.len());
         let mark = if other_shape { "*" } else { "" };
         let width = usize::from(self.name.width).saturating_sub(mark.len());
         let name = elided(&named.name, width, self.theme) + mark;
-        let style = if a == Some(self.app.nav.layer) {
+        let style = if row[0] == Some(self.app.nav.layer) {
             self.theme.selected
         } else {
             Style::default()
         };
         self.put(buf, y, self.name, &name, style);
-        let lca = |stretch: &Stretch, layer: Option<usize>| {
-            layer.map(|layer| stretch.layer_sums(layer).lca)
-        };
-        self.sums(buf, y, &self.signed(), |it| {
-            (lca(&it.first, a), lca(&it.second, b))
+        self.sums(buf, y, &self.signed(), |run, stretch| {
+            Some(stretch.layer_sums(row[run]?).lca)
         });
     }
 
-    /// Styles LCA, and differences of any kind, by their sign.
-    fn signed(&self) -> impl Fn(&Column<'a>, f64) -> Style + use<'a> {
+    /// Styles LCA, and differences of any kind, by their sign; a standard error has none.
+    fn signed(&self) -> impl Fn(&Column, f64) -> Style + use<'a> {
         let theme = self.theme;
-        move |_, value| theme.of_sign(value)
+        move |column, value| match column.of {
+            Of::Error(_) => theme.dim,
+            _ => theme.of_sign(value),
+        }
     }
 
     /// Draws differences as colours, or as glyphs of their sign and magnitude.
@@ -416,37 +688,45 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Draws the sum of LCA, the change of the loss and the residual: of both runs, and their differences.
+    /// Draws the sum of LCA, the change of the loss and the residual: of all runs, and their differences.
     fn closing_rows(&self, buf: &mut Buffer) {
         let y = self.area.bottom() - 3;
         let delta = either(self.theme, "Δloss", "dloss");
         for (y, name) in (y..).zip(["sum LCA", delta, "residual"]) {
             self.put(buf, y, self.name, name, self.theme.header);
         }
-        let lca = |stretch: &Stretch| stretch.total_sums().lca;
-        let Comparison { first, second, .. } = self.comparison;
-        let residual = |column: &Column<'a>, _| match column.of {
-            Of::First => residual_style(first, self.theme, &column.steps.first),
-            Of::Second => residual_style(second, self.theme, &column.steps.second),
-            Of::Difference => self.theme.dim,
+        let residual = |column: &Column, _| match column.of {
+            Of::Run(run) => {
+                let stretch = &self.stretches[column.part as usize][run];
+                residual_style(self.comparison.runs[run], self.theme, stretch)
+            }
+            _ => self.theme.dim,
         };
-        // A difference compares the two runs, so its sign has a colour; a run's own change of the loss has none.
-        let change = |column: &Column<'a>, value| match column.of {
-            Of::First | Of::Second => Style::default(),
-            Of::Difference => self.theme.of_sign(value),
+        // A difference compares two runs, so its sign has a colour; a run's own change of the loss has none.
+        let change = |column: &Column, value| {
+            if column.is_difference() {
+                self.theme.of_sign(value)
+            } else {
+                Style::default()
+            }
         };
-        self.sums(buf, y, &self.signed(), |it| {
-            (Some(lca(&it.first)), Some(lca(&it.second)))
+        self.sums(buf, y, &self.signed(), |_, stretch| {
+            Some(stretch.total_sums().lca)
         });
-        self.sums(buf, y + 1, &change, |it| {
-            (Some(it.first.loss_change()), Some(it.second.loss_change()))
+        self.sums(buf, y + 1, &change, |_, stretch| {
+            Some(stretch.loss_change())
         });
-        self.sums(buf, y + 2, &residual, |it| {
-            (Some(it.first.residual()), Some(it.second.residual()))
-        });
-        let resized = self.comparison.layer_pairs().both.iter().any(|&(a, b)| {
-            let params = |run: &RunModel, layer: usize| run.header.layout.layers[layer].range.len();
-            params(first, a) != params(second, b)
+        self.sums(buf, y + 2, &residual, |_, stretch| Some(stretch.residual()));
+        let params = |run: usize, layer: usize| {
+            self.comparison.runs[run].header.layout.layers[layer]
+                .range
+                .len()
+        };
+        let resized = self.layers.iter().any(|row| {
+            let there = row.iter().enumerate();
+            let mut sizes = there.filter_map(|(run, layer)| Some(params(run, (*layer)?)));
+            let first = sizes.next();
+            sizes.any(|size| Some(size) != first)
         });
         if resized {
             let text = "* different number of parameters";
@@ -454,16 +734,32 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Draws a row of numbers; `of` returns that of a run over some steps.
     fn sums(
         &self,
         buf: &mut Buffer,
         y: u16,
-        style: &dyn Fn(&Column<'a>, f64) -> Style,
-        of: impl Fn(&Both) -> (Option<f64>, Option<f64>),
+        style: &dyn Fn(&Column, f64) -> Style,
+        of: impl Fn(usize, &Stretch) -> Option<f64>,
     ) {
         self.numbers(buf, y, |column| {
-            let whole = column.title.ends_with("whole");
-            let value = column.number(of(&column.steps), whole)?;
+            let stretches = &self.stretches[column.part as usize];
+            let value = |run: usize| {
+                let stretch = &stretches[run];
+                of(run, stretch).filter(|_| !stretch.is_empty())
+            };
+            let mean = |group: usize| {
+                let runs = self.comparison.groups[group].iter();
+                Mean::of(&runs.filter_map(|&run| value(run)).collect::<Vec<f64>>())
+            };
+            let value = match column.of {
+                Of::Run(run) => value(run)?,
+                Of::Difference(_) if self.is_gap(column) => return None,
+                Of::Difference(run) => value(run)? - value(0)?,
+                Of::Mean(group) => mean(group).mean,
+                Of::Error(group) => mean(group).error,
+                Of::MeanDifference(group) => mean(group).mean - mean(0).mean,
+            };
             let text = if value.is_nan() {
                 "-".to_owned()
             } else {
@@ -473,12 +769,7 @@ impl<'a> Table<'a> {
         });
     }
 
-    fn numbers(
-        &self,
-        buf: &mut Buffer,
-        y: u16,
-        text: impl Fn(&Column<'a>) -> Option<(String, Style)>,
-    ) {
+    fn numbers(&self, buf: &mut Buffer, y: u16, text: impl Fn(&Column) -> Option<(String, Style)>) {
         let mut end = self.map.right();
         for column in &self.columns {
             end = end.saturating_add(NUMBER);
@@ -512,6 +803,75 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The title of the columns about the step at the cursor.
+fn at_cursor(comparison: &Comparison) -> String {
+    let cursor = comparison.cursor();
+    cursor.map_or_else(|| "cursor".to_owned(), |step| format!("at {step}"))
+}
+
+/// The columns of two runs.
+fn columns_of_two(comparison: &Comparison, width: u16) -> Vec<Column> {
+    let (a, b, difference) = (Of::Run(0), Of::Run(1), Of::Difference(1));
+    let mut columns = vec![
+        Column::new("A view", a, Part::View),
+        Column::new("B view", b, Part::View),
+        Column::new("B-A", difference, Part::View),
+        Column::new(at_cursor(comparison), difference, Part::Cursor),
+        Column::new("B-A whole", difference, Part::Whole),
+    ];
+    if width >= 150 {
+        columns.insert(4, Column::new("A whole", a, Part::Whole));
+        columns.insert(5, Column::new("B whole", b, Part::Whole));
+        columns.insert(3, Column::new("A cursor", a, Part::Cursor));
+        columns.insert(4, Column::new("B cursor", b, Part::Cursor));
+    }
+    columns
+}
+
+/// The columns of more than two runs, as many as fit: the first run, then the differences of all others, or of those
+/// around the selected one; then more about the selected one, and the runs themselves.
+fn columns_of_many(comparison: &Comparison, most: usize) -> Vec<Column> {
+    let others = comparison.runs.len() - 1;
+    let selected = comparison.selected;
+    let fit = others.min(most - 1);
+    let from = 1 + words::scrolled(selected - 1, fit, others);
+    let difference = |run: usize, part| {
+        let title = match part {
+            Part::View => format!("{}-A", letter(run)),
+            Part::Cursor => format!("{}-A cur.", letter(run)),
+            Part::Whole => format!("{}-A whole", letter(run)),
+        };
+        Column::new(title, Of::Difference(run), part)
+    };
+    let view = |run: usize| Column::new(format!("{} view", letter(run)), Of::Run(run), Part::View);
+    let mut columns = vec![view(0)];
+    columns.extend((from..from + fit).map(|run| difference(run, Part::View)));
+    columns.push(difference(selected, Part::Whole));
+    columns.push(difference(selected, Part::Cursor));
+    columns.extend((1..=others).map(view));
+    columns.truncate(most);
+    columns
+}
+
+/// The columns of means over runs of one configuration, as many as fit.
+fn mean_columns(comparison: &Comparison, most: usize, theme: &Theme) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for (group, runs) in comparison.groups.iter().enumerate() {
+        let name = group_name(runs);
+        columns.push(Column::new(&name, Of::Mean(group), Part::View));
+        if runs.len() > 1 {
+            let title = format!("{name} {}", either(theme, "±", "+-"));
+            columns.push(Column::new(title, Of::Error(group), Part::View));
+        }
+        if group > 0 {
+            let title = format!("{}-A", letter(runs[0]));
+            columns.push(Column::new(title, Of::MeanDifference(group), Part::View));
+        }
+    }
+    columns.truncate(most);
+    columns
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
@@ -525,10 +885,11 @@ mod tests {
 
     fn compared(first: App, second: App) -> App {
         let mut app = first;
-        app.compare_with(Other {
+        let other = Other {
             model: second.model,
-            names: ["a.h5", "b.h5"].map(str::to_owned),
-        });
+            name: "b.h5".to_owned(),
+        };
+        app.compare_with("a.h5", vec![other]);
         app
     }
 
@@ -599,6 +960,138 @@ mod tests {
             assert!(screen.contains("  different examples\n"), "{screen}");
         }
         assert!(!text(&same, 200, 60, &theme()).contains("different examples"));
+    }
+
+    /// Four runs of three layers: two of one configuration, and two others.
+    fn four() -> (App, [Vec<f64>; 4]) {
+        let lca = [-0.02, -0.03, -0.01, -0.005];
+        let steps = [60, 50, 80, 40];
+        let list = |run: usize| -> Vec<f64> {
+            let step = |t: u32| lca[run] / f64::from(t + 1);
+            (0..steps[run]).map(step).collect()
+        };
+        let lists = [0, 1, 2, 3].map(list);
+        let mut first = app(3, &lists[0]);
+        let others = [1, 2, 3].map(|run| {
+            let mut header = header(3);
+            header.seed = run as u64;
+            header.config = match run {
+                1 => "seed = 1".to_owned(),
+                _ => format!("seed = {run}\nlearning_rate = 0.{run}"),
+            };
+            Other {
+                model: app_of(header, &lists[run]).model,
+                name: format!("run-{run}.h5"),
+            }
+        });
+        first.compare_with("run-0.h5", others.into());
+        (first, lists)
+    }
+
+    #[test]
+    fn differences_of_many_runs_close_over_the_steps_that_all_have() {
+        let (mut app, lists) = four();
+        // Layers contribute a, −a/2 and a: 1.5 a in total.
+        let sums = lists
+            .each_ref()
+            .map(|list| 1.5 * list[..40].iter().sum::<f64>());
+        let numbers = |screen: &str, name: &str| -> Vec<f64> {
+            let words = row(screen, name);
+            words.iter().filter_map(|word| word.parse().ok()).collect()
+        };
+        let close = |a: f64, b: f64| (a - b).abs() <= 6e-3 * b.abs() + 1e-9;
+        let screen = text(&app, 120, 40, &theme());
+        let expected = [
+            sums[0],
+            sums[1] - sums[0],
+            sums[2] - sums[0],
+            sums[3] - sums[0],
+        ];
+        let shown = numbers(&screen, "sum LCA");
+        for (number, expected) in shown.iter().zip(expected) {
+            assert!(close(*number, expected), "{number} {expected}\n{screen}");
+        }
+        for word in ["A view", "B-A ", "C-A ", "D-A ", "B-A in nats"] {
+            assert!(screen.contains(word), "{word}\n{screen}");
+        }
+        assert!(screen.contains("C: lr=0.2"), "{screen}");
+        app.act(Action::NextClass);
+        let screen = text(&app, 200, 50, &theme());
+        assert!(screen.contains("C-A in nats, steps 0-39"), "{screen}");
+        assert!(
+            screen.contains("D view") && screen.contains("C-A whole"),
+            "{screen}"
+        );
+        // Few columns fit: the selected run's is among them.
+        let screen = text(&app, 60, 30, &theme());
+        assert!(screen.contains("C-A "), "{screen}");
+
+        app.act(Action::Pool);
+        let screen = text(&app, 200, 50, &theme());
+        let mean = f64::midpoint(sums[0], sums[1]);
+        let error = (sums[0] - sums[1]).abs() / 2.0;
+        let expected = [
+            mean,
+            error,
+            sums[2],
+            sums[2] - mean,
+            sums[3],
+            sums[3] - mean,
+        ];
+        let shown = numbers(&screen, "sum LCA");
+        assert_eq!(shown.len(), expected.len(), "{screen}");
+        for (number, expected) in shown.iter().zip(expected) {
+            assert!(close(*number, expected), "{number} {expected}\n{screen}");
+        }
+        assert!(screen.contains("Ax2"), "{screen}");
+    }
+
+    #[test]
+    fn charts_of_many_runs_take_turns_on_a_narrow_screen() {
+        let (mut app, _) = four();
+        let titles = ["training loss", "held-out loss", "LCA of block0.conv0"];
+        let shown = |app: &mut App| {
+            app.act(Action::Focus);
+            let screen = text(app, 80, 24, &theme());
+            titles.map(|title| screen.contains(title))
+        };
+        assert_eq!(shown(&mut app), [true, false, false]);
+        assert_eq!(shown(&mut app), [false, true, false]);
+        assert_eq!(shown(&mut app), [false, false, true]);
+        assert_eq!(shown(&mut app), [false, false, false]);
+        let screen = text(&app, 160, 40, &theme());
+        assert!(
+            titles.iter().all(|title| screen.contains(title)),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn sixteen_runs_have_sixteen_letters() {
+        let mut first = app(3, &[-0.1, -0.2]);
+        let other = |run: u32| Other {
+            model: app(3, &[-0.1, -0.1 * f64::from(run)]).model,
+            name: format!("a-long-name-of-a-run-{run}.h5"),
+        };
+        first.compare_with("a-long-name-of-a-run-0.h5", (1..16).map(other).collect());
+        for size in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+            for glyphs in [Glyphs::Braille, Glyphs::Ascii] {
+                let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+                let screen = text(&first, size.0, size.1, &theme);
+                let line = screen.lines().nth(2).unwrap();
+                for run in 0..16 {
+                    let there = line.split(' ').any(|word| word == letter(run));
+                    assert!(there, "{run}: {screen}");
+                }
+                assert!(glyphs != Glyphs::Ascii || screen.is_ascii(), "{screen}");
+            }
+        }
+        for _ in 0..20 {
+            first.act(Action::NextClass);
+            first.act(Action::Pool);
+            first.act(Action::Focus);
+            text(&first, 120, 40, &theme());
+        }
     }
 
     #[test]
@@ -673,7 +1166,8 @@ mod tests {
             fg(theme.warning),
             "its own tolerance"
         );
-        for (pen, run) in pens(&theme).into_iter().zip(["A a.h5", "B b.h5"]) {
+        let pens = [pen(&theme, 0), pen(&theme, 1)];
+        for (pen, run) in pens.into_iter().zip(["A a.h5", "B b.h5"]) {
             let before = lines[0].split(run).next().unwrap().chars().count();
             let cell = &buf[(u16::try_from(before).unwrap(), 0)];
             assert_eq!(cell.fg, fg(pen.style));

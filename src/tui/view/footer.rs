@@ -73,7 +73,7 @@ fn typed(model: &RunModel, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'
 }
 
 /// Words of the footer, the most useful first.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "help",
     "quit",
     "compare",
@@ -93,13 +93,14 @@ const ORDER: [&str; 19] = [
     "follow",
     "copy, export",
     "speed",
+    "runs",
 ];
 
 /// Whether a group deserves its room: its keys do something here, and not merely explain why they cannot.
 fn useful(group: &Group, app: &App) -> bool {
     let more = match group.footer {
         "" => false,
-        "compare" => app.other.is_some(),
+        "compare" => !app.others.runs.is_empty(),
         "event" => app.has_marks(),
         "follow" => !app.nav.window.follows(),
         "speed" => app.playback.rate().is_some(),

@@ -34,10 +34,11 @@ impl Walk {
         };
         let mut run = Run::new(shape);
         let second = Run::new(RunShape { steps: 60, ..shape });
-        run.app.compare_with(Other {
+        let other = Other {
             model: second.app.model,
-            names: ["a.h5", "b.h5"].map(str::to_owned),
-        });
+            name: "b.h5".to_owned(),
+        };
+        run.app.compare_with("a.h5", vec![other]);
         for line in 0..100 {
             run.app.model.log.push(&format!("line {line}"));
         }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+pub mod listed;
 pub mod odd;
 pub mod turned;
 
@@ -170,10 +171,53 @@ pub fn compared() -> Look {
             event => model.event(event),
         }
     }
-    look.app.compare_with(Other {
-        model,
-        names: ["small.h5".to_owned(), "half.h5".to_owned()],
-    });
+    let name = "half.h5".to_owned();
+    look.app
+        .compare_with("small.h5", vec![Other { model, name }]);
+    look
+}
+
+/// The recorded run, its repeat with another seed, and two with other settings: one shorter, one that was stopped early.
+pub fn compared_many() -> Look {
+    let mut look = Look::at(&recorded());
+    let (feed, _reader) = feed::open(&recorded()).unwrap();
+    let events: Vec<FeedEvent> = feed.events.iter().collect();
+    let other = |halvings: u32, end: u64, name: &str, settings: &[(&str, &str)]| {
+        let mut header = RunHeader::clone(&feed.header);
+        let mut config: toml::Table = header.config.parse().unwrap();
+        for (key, value) in settings {
+            let value = format!("value = {value}").parse::<toml::Table>().unwrap();
+            config.insert((*key).to_owned(), value["value"].clone());
+        }
+        header.config = config.to_string();
+        header.seed = halvings.into();
+        let mut model = RunModel::new(Arc::new(header), feed.origin);
+        for event in &events {
+            match event {
+                FeedEvent::Steps(steps) => {
+                    let kept = steps.iter().filter(|step| step.end <= end).cloned();
+                    let halved = |step| (0..halvings).fold(step, |step, _| halved(step));
+                    model.event(FeedEvent::Steps(kept.map(halved).collect()));
+                }
+                event => model.event(event.clone()),
+            }
+        }
+        Other {
+            model,
+            name: name.to_owned(),
+        }
+    };
+    let others = vec![
+        other(1, 48, "small-2.h5", &[("seed", "9")]),
+        other(2, 40, "frozen.h5", &[("layer", "['conv1:freeze']")]),
+        other(
+            3,
+            44,
+            "faster.h5",
+            &[("learning_rate", "0.5"), ("seed", "9")],
+        ),
+    ];
+    look.app.compare_with("small.h5", others);
     look
 }
 

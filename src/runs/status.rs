@@ -1,6 +1,6 @@
 //! The status of the run in a file, in a few words and numbers.
 
-use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::text::steps_of;
 const SPEED_STEPS: u64 = 50;
 
 /// The status of a run, readable without reading the whole file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStatus {
     pub status: Status,
     /// Whether the file is being written now.
@@ -26,19 +26,18 @@ pub struct RunStatus {
     pub network: String,
     /// Training loss after the last committed step, in nats; NaN if nothing is committed.
     pub loss: f64,
-    /// Seconds since the last sign of life, or since the end.
-    pub silent: f64,
+    /// Time of the last sign of life, or of the end, in seconds since 1970.
+    pub updated: f64,
     /// Mean over the last steps; NaN if there are too few.
     pub seconds_a_step: f64,
 }
 
 impl RunStatus {
-    /// Reads the status in this process.
+    /// Reads the status of an open run.
     ///
     /// # Errors
-    /// The file is not a run, or cannot be read.
-    pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let reader = RunReader::open(path)?;
+    /// The file cannot be read.
+    pub fn read(reader: &RunReader) -> Result<Self, StoreError> {
         let state = reader.refresh()?;
         let end = state.committed;
         let steps = match end {
@@ -65,10 +64,16 @@ impl RunStatus {
             planned: header.planned_steps,
             network: header.network.clone(),
             loss,
-            silent: state.silent,
+            updated: now() - state.silent,
             seconds_a_step,
             message: state.message,
         })
+    }
+
+    /// Returns the seconds since the last sign of life, or since the end.
+    #[must_use]
+    pub fn silent(&self) -> f64 {
+        (now() - self.updated).max(0.0)
     }
 
     /// The status in a word: `running`, `paused`, `crashed`, `finished`, `stopped` or `failed`.
@@ -101,4 +106,10 @@ impl RunStatus {
         let left = self.planned.saturating_sub(self.committed) as f64 * self.seconds_a_step;
         (runs && left.is_finite()).then_some(left)
     }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
 }
