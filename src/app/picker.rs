@@ -64,7 +64,7 @@ pub struct Picker {
     differences: HashMap<PathBuf, String>,
     /// The runs that pass the filter, in order.
     rows: Vec<PathBuf>,
-    /// Of the rows: the characters of the longest name, and the number of files that have not been read.
+    /// The characters of the longest name in the rows, and the number of their files that have not been read.
     longest_name: usize,
     reading: usize,
     selected: Option<PathBuf>,
