@@ -131,8 +131,14 @@ pub enum Command {
         /// Answer the question on standard input and exit
         #[arg(long, conflicts_with = "details")]
         answer: bool,
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
+        /// Do what lcascope on another machine asks on standard input
+        #[arg(long, exclusive = true)]
+        remote: bool,
+        /// Pass orders on, and leave out the first N steps
+        #[arg(long, value_name = "N", conflicts_with_all = ["details", "answer"])]
+        from: Option<u64>,
+        #[arg(value_name = "RUN.h5", required_unless_present = "remote")]
+        file: Option<PathBuf>,
     },
     /// Print shell completions
     Completions {
@@ -200,12 +206,19 @@ pub struct AllocateArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct OpenArgs {
-    /// Run file
+    /// Run file, here or, as HOST:RUN.h5, on a machine that ssh reaches and that has lcascope; HOST is a name,
+    /// USER@NAME or an alias of ~/.ssh/config. A file here whose name has a colon is opened here, and so is ./HOST:RUN.h5
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
     /// Another run file to compare with
     #[arg(value_name = "OTHER.h5")]
     pub other: Option<PathBuf>,
+    /// Command that reaches other machines, such as 'ssh -p 2222' [default: $LCASCOPE_SSH, or ssh]
+    #[arg(long, value_name = "COMMAND")]
+    pub ssh: Option<String>,
+    /// lcascope on the other machine [default: $LCASCOPE_REMOTE_PROGRAM, or lcascope]
+    #[arg(long, value_name = "COMMAND")]
+    pub remote_program: Option<String>,
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,

@@ -1,11 +1,13 @@
 //! Parses the command line, runs the command, prints one error, exits with its code.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use lcascope::cli::{self, Cli, Command};
 use lcascope::commands;
-use lcascope::supervise::{self, Failure, sandbox};
+use lcascope::feed::Service;
+use lcascope::supervise::{self, Failure, remote, sandbox};
 use lcascope::text::{harmless_lines, is_invisible_control};
 
 fn main() -> ExitCode {
@@ -35,6 +37,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Runs a command on the machine with the file.
+fn here_or_there(
+    file: &Path,
+    command: impl Fn(&Path) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    remote::elsewhere(file).unwrap_or_else(|| command(file))
+}
+
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     supervise::ignore_file_size_signal()?;
     match cli.command {
@@ -47,10 +57,13 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             sandbox::guarded_each("verify", &files, commands::verify)
         }
         Some(Command::Repair { file }) => sandbox::run_in_child(&file, || commands::repair(&file)),
-        Some(Command::List { folder }) => commands::list(folder.as_deref()),
-        Some(Command::Stop { file }) => commands::stop(&file),
-        Some(Command::Pause { file }) => commands::pause(&file),
-        Some(Command::Resume { file }) => commands::resume(&file),
+        Some(Command::List { folder }) => {
+            let there = folder.as_deref().and_then(remote::elsewhere);
+            there.unwrap_or_else(|| commands::list(folder.as_deref()))
+        }
+        Some(Command::Stop { file }) => here_or_there(&file, commands::stop),
+        Some(Command::Pause { file }) => here_or_there(&file, commands::pause),
+        Some(Command::Resume { file }) => here_or_there(&file, commands::resume),
         Some(Command::Experiment(args)) => commands::experiment(&args),
         Some(Command::Export(args)) => {
             sandbox::guarded_writing(&args.file, || commands::export(&args))
@@ -69,8 +82,16 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Reader {
             details,
             answer,
+            remote: _,
+            from,
             file,
-        }) => sandbox::serve(&file, details, answer),
+        }) => match (file, from) {
+            (None, _) => remote::serve(),
+            (Some(file), _) if answer => sandbox::serve_answer(&file),
+            (Some(file), _) if details => sandbox::serve(&file, Service::Details),
+            (Some(file), Some(from)) => sandbox::serve(&file, Service::Remote { from }),
+            (Some(file), None) => sandbox::serve(&file, Service::Events),
+        },
         Some(Command::Record(args)) => commands::record(&args),
         Some(Command::Completions { shell }) => supervise::print(&cli::completions(shell)),
         Some(Command::Man { command }) => supervise::print(&cli::man(command.as_deref())?),

@@ -64,6 +64,10 @@ impl App {
                 self.overlays.close_question();
             }
             FeedEvent::OrderFailed(why) => self.overlays.say(why),
+            FeedEvent::Disconnected(why) => self.overlays.say(format!(
+                "no connection, trying again; the screen shows what was read before ({why})"
+            )),
+            FeedEvent::Reconnected => self.overlays.say("connected again"),
             _ => {}
         }
         self.model.event(event);

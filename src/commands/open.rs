@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crossbeam_channel::select;
+
 use crate::app::{App, Other, RunModel};
 use crate::cli::OpenArgs;
-use crate::feed::{self, Feed, Opening};
+use crate::feed::{self, Feed, Opening, RemoteOpening};
 use crate::store;
+use crate::supervise::remote::{RemotePath, Ssh};
 use crate::supervise::screen::{self, NoScreen};
 use crate::supervise::signals::Signals;
 use crate::supervise::{Failure, sandbox};
@@ -21,12 +24,13 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
     let options = screen::options(args.color, args.glyphs, args.fps)?;
     let signals = Signals::listen(None)?;
-    let first = match opened(&args.file, &options, &signals)? {
+    let ssh = Ssh::new(args.ssh.as_deref(), args.remote_program.as_deref())?;
+    let first = match opened(&args.file, &ssh, &options, &signals)? {
         Ok(opened) => opened,
         Err(exit) => return Ok(screen::exit_code(exit)),
     };
     let second = match &args.other {
-        Some(path) => match opened(path, &options, &signals)? {
+        Some(path) => match opened(path, &ssh, &options, &signals)? {
             Ok(opened) => Some((opened, path)),
             Err(exit) => return Ok(screen::exit_code(exit)),
         },
@@ -63,17 +67,47 @@ struct OpenedFile {
     _opening: Opening,
 }
 
-/// Opens a run; the user may leave before it is ready.
-fn opened(
-    path: &Path,
-    options: &ScreenOptions,
-    signals: &Signals,
-) -> Result<Result<OpenedFile, Exit>, Failure> {
+fn opened_here(path: &Path) -> Result<Opening, Failure> {
     if let Some(what) = sandbox::why_unreadable(path) {
         return Err(Failure::Other(what));
     }
     // The run being started, while an older file still has the name.
-    let opening = feed::spawn(sandbox::reader(&store::written_at(path)), path)?;
+    Ok(feed::spawn(
+        sandbox::reader(&store::written_at(path)),
+        path,
+    )?)
+}
+
+/// Connects to another machine, which may ask for a password: nothing is drawn before that. A signal ends it.
+fn connected(
+    there: &RemotePath,
+    ssh: &Ssh,
+    signals: &Signals,
+) -> Result<Result<Opening, i32>, Failure> {
+    let RemoteOpening {
+        connecting,
+        opening,
+    } = there.remote(ssh.clone()).open()?;
+    select! {
+        recv(connecting) -> _ => Ok(Ok(opening)),
+        recv(signals.events) -> signal => Ok(signal.map_or(Ok(opening), Err)),
+    }
+}
+
+/// Opens a run; the user may leave before it is ready.
+fn opened(
+    path: &Path,
+    ssh: &Ssh,
+    options: &ScreenOptions,
+    signals: &Signals,
+) -> Result<Result<OpenedFile, Exit>, Failure> {
+    let opening = match RemotePath::parse(path) {
+        Some(there) => match connected(&there, ssh, signals)? {
+            Ok(opening) => opening,
+            Err(signal) => return Ok(Err(Exit::Signal(signal))),
+        },
+        None => opened_here(path)?,
+    };
     // An error in the file matters more than a missing terminal.
     let waited = match NoScreen::now() {
         None => {

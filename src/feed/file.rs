@@ -37,14 +37,18 @@ impl Drop for FileFeed {
 /// # Errors
 /// The file is not a run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
-    open_with_state(path, Wanted::Orders).map(|(feed, _, handle)| (feed, handle))
+    open_with_state(path, Wanted::Orders { run: path, from: 0 })
+        .map(|(feed, _, handle)| (feed, handle))
 }
 
 /// The part of a file's feed that is wanted. Each includes the ones below it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Passes orders on to the writer.
-    Orders,
+pub enum Wanted<'a> {
+    /// Passes orders on to the training that writes `run`. Events leave out the first `from` steps.
+    Orders {
+        run: &'a Path,
+        from: u64,
+    },
     Events,
     Details,
 }
@@ -52,7 +56,7 @@ pub enum Wanted {
 /// Like [`open`], but also returns the run's state on opening.
 pub fn open_with_state(
     path: &Path,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
 ) -> Result<(Feed, RunState, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
@@ -67,12 +71,17 @@ pub fn open_with_state(
     let io = StoreError::io(path);
     // Closed when the reader's thread has nothing more to send; the thread for orders then ends too.
     let (reading, read) = bounded::<()>(0);
-    let (controls, messenger) = match origin {
-        Origin::Following if wanted == Wanted::Orders => {
-            let (controls, thread) = orders::spawn(path, events.clone(), read).map_err(io)?;
+    let (controls, messenger) = match (origin, wanted) {
+        (Origin::Following, Wanted::Orders { run, .. }) => {
+            let (controls, thread) = orders::spawn(run, events.clone(), read).map_err(io)?;
             (Some(controls), Some(thread))
         }
         _ => (None, None),
+    };
+    let from = match wanted {
+        Wanted::Orders { from, .. } => Some(from),
+        Wanted::Events => Some(0),
+        Wanted::Details => None,
     };
     let (details, server) = detail::channel();
     let thread = thread::Builder::new()
@@ -80,10 +89,9 @@ pub fn open_with_state(
         .spawn(move || {
             // What was read during the run is not read again after its end.
             let mut analyst = Analyst::new();
-            let followed = match wanted {
-                Wanted::Details => Ok(()),
-                _ => follow(&reader, &mut analyst, &events, &server, &quitting),
-            };
+            let followed = from.map_or(Ok(()), |from| {
+                follow(&reader, &mut analyst, from, &events, &server, &quitting)
+            });
             match followed {
                 Err(ReadStopped::Broken(error)) => {
                     let broken = FeedEvent::Broken(error.to_string());
@@ -127,10 +135,11 @@ impl From<StoreError> for ReadStopped {
     }
 }
 
-/// Sends everything there is, then, as long as the run goes on, whatever is new.
+/// Sends everything there is from the step `sent` on, then, as long as the run goes on, whatever is new.
 fn follow(
     reader: &RunReader,
     analyst: &mut Analyst,
+    mut sent: u64,
     events: &Sender<FeedEvent>,
     server: &DetailServer,
     quit: &Receiver<()>,
@@ -143,7 +152,6 @@ fn follow(
     };
     let mut requests = server.requests.clone();
     let mut started = false;
-    let mut sent = 0;
     let mut lost = false;
     let mut paused = false;
     let mut caught_up = false;

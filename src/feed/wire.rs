@@ -1,5 +1,8 @@
 //! The protocol between the program and its reader process: frames of a length (four bytes, little endian) and that
-//! many bytes of postcard. Requests are queries; the end of its input ends the reader.
+//! many bytes of postcard. The end of its input ends the reader.
+//!
+//! A reader on another machine may be of another version. There, each end first says in a [`Greeting`] which protocol
+//! it speaks, and the program says in a [`RemoteRequest`] what it wants.
 
 use std::io::{self, Read, Write};
 
@@ -7,11 +10,99 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{FeedEvent, Origin};
+use crate::query::Query;
 use crate::record::RunHeader;
 use crate::store::RunState;
+use crate::train::Control;
 
 /// Longest frame: a damaged file may make the reader send nonsense. A header with 50 million rows of data fits.
 const LONGEST_FRAME: u32 = 256 << 20;
+
+/// The number of the protocol. A change of any message, or of a type in one, needs another number.
+pub const PROTOCOL: u32 = 1;
+
+/// A request to the reader.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReaderRequest {
+    Query(Query),
+    /// To pass on to the training, if the reader passes orders on.
+    Order(Control),
+}
+
+/// What the program wants of a reader on another machine. Paths and arguments are bytes.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RemoteRequest {
+    /// The run in a file, without its first `from` steps.
+    Read { path: Vec<u8>, from: u64 },
+    /// The output of the program with these arguments.
+    Run(Vec<Vec<u8>>),
+}
+
+/// The first line of each end of a connection to another machine, such as `lcascope-reader protocol 1 version 0.1.0`.
+/// All versions understand it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    pub protocol: u32,
+    pub version: String,
+}
+
+/// Most bytes before a greeting: the shell there may print something first.
+const MOST_NOISE: u64 = 64 << 10;
+
+impl Greeting {
+    pub const READER: &str = "lcascope-reader";
+    pub const CLIENT: &str = "lcascope-client";
+
+    /// Returns this program's.
+    #[must_use]
+    pub fn ours() -> Self {
+        Self {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Sends this program's greeting as `who`.
+    ///
+    /// # Errors
+    /// The receiver is gone.
+    pub fn send(to: &mut impl Write, who: &str) -> io::Result<()> {
+        let Self { protocol, version } = Self::ours();
+        to.write_all(format!("{who} protocol {protocol} version {version}\n").as_bytes())?;
+        to.flush()
+    }
+
+    /// Waits for the greeting of `who` and reads nothing after it. Anything before it is skipped. `None` if there is
+    /// none.
+    ///
+    /// # Errors
+    /// The stream cannot be read.
+    pub fn receive(from: &mut impl Read, who: &str) -> io::Result<Option<Self>> {
+        let mut line = Vec::new();
+        for byte in from.take(MOST_NOISE).bytes() {
+            match byte? {
+                b'\n' => match Self::in_line(&String::from_utf8_lossy(&line), who) {
+                    Some(greeting) => return Ok(Some(greeting)),
+                    None => line.clear(),
+                },
+                byte => line.push(byte),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the greeting at the end of a line. Later versions may add words.
+    fn in_line(line: &str, who: &str) -> Option<Self> {
+        let (_, rest) = line.rsplit_once(who)?;
+        match rest.split_whitespace().collect::<Vec<_>>()[..] {
+            ["protocol", protocol, "version", version, ..] => Some(Self {
+                protocol: protocol.parse().ok()?,
+                version: version.to_owned(),
+            }),
+            _ => None,
+        }
+    }
+}
 
 /// A message from the reader. The first is [`OpenedRun`](ReaderMessage::Opened) or [`Failed`](ReaderMessage::Failed);
 /// events follow.
@@ -44,6 +135,14 @@ pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     to.write_all(&length.to_le_bytes())?;
     to.write_all(&bytes)?;
     to.flush()
+}
+
+/// Says that the file is not a run.
+///
+/// # Errors
+/// The receiver is gone.
+pub fn refuse(to: &mut impl Write, why: String) -> io::Result<()> {
+    send(to, &ReaderMessage::Failed(why))
 }
 
 /// Waits for a message; `None` at the end of the stream.

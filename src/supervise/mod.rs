@@ -18,6 +18,7 @@ mod headless;
 mod limits;
 pub mod memory;
 mod print;
+pub mod remote;
 pub mod run;
 pub mod sandbox;
 mod saved_view;

@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -20,8 +22,9 @@ use super::failure::Failure;
 use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
 use super::print::print_message;
+use super::remote;
 use super::status::RunStatus;
-use crate::feed::{self, OpenError, OpenedRun};
+use crate::feed::{self, OpenError, OpenedRun, Service};
 use crate::store::{self, RecordedWeights, StoreError};
 use crate::text::harmless;
 
@@ -70,17 +73,15 @@ pub fn guarded_each(
     command: impl FnOnce(&Path) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     if let [path] = paths {
-        return in_child(&[path], 1, || command(path));
+        return remote::elsewhere(path).unwrap_or_else(|| in_child(&[path], 1, || command(path)));
     }
     let mut worst = 0;
     for (index, path) in paths.iter().enumerate() {
         let gap = if index == 0 { "" } else { "\n" };
         let shown = harmless(&path.to_string_lossy());
         print(format!("{gap}==> {shown} <==\n").as_bytes())?;
-        let code = match in_own_child(
-            &[path],
-            [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
-        ) {
+        let arguments = [OsStr::new(name), OsStr::new("--"), path.as_os_str()];
+        let code = match in_own_child(&[path], arguments) {
             Ok(ChildEnd::With(code)) => code,
             Ok(ChildEnd::Asked(signal)) => return Ok(signal_code(signal)),
             Err(failure) => {
@@ -149,6 +150,9 @@ fn in_own_child(
     let names: Vec<String> = names.collect();
     Err(crashed(&names.join(" or "), output.status))
 }
+
+/// The time for a last order to reach the training.
+const LAST_ORDER: Duration = Duration::from_secs(1);
 
 /// The exit code of a Rust program that has panicked.
 const PANICKED: i32 = 101;
@@ -280,22 +284,49 @@ pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
 ///
 /// # Errors
 /// The other process no longer listens.
-pub fn serve(path: &Path, only_details: bool, answers: bool) -> Result<ExitCode, Failure> {
-    if answers {
-        return exit_code_of(answer(path));
-    }
+pub fn serve(path: &Path, service: Service) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
     // The library may be stuck, so only this is certain to end the process.
-    let leave = || {
+    let leave = move || {
+        if matches!(service, Service::Remote { .. }) {
+            // The last order may still be on its way to the training.
+            thread::sleep(LAST_ORDER);
+        }
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    exit_code_of(feed::serve(
-        path,
-        only_details,
-        io::stdin(),
-        io::stdout(),
-        leave,
-    ))
+    exit_code_of(feed::serve(path, service, io::stdin(), io::stdout(), leave))
+}
+
+/// Reads a file for another machine, in a child with our input and output, after this many steps.
+///
+/// # Errors
+/// The child crashed on the file.
+pub fn read_for_remote(path: &Path, from: u64) -> Result<ExitCode, Failure> {
+    if let Some(what) = why_unreadable(path) {
+        let refused = feed::refuse(&mut io::stdout(), what);
+        return exit_code_of(refused);
+    }
+    let mut reader = reader_command(path, &["--from", &from.to_string()]);
+    let output = reader
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(std::process::Child::wait_with_output)
+        .map_err(|error| Failure::Other(format!("cannot start a reader process: {error}")))?;
+    match output.status.code() {
+        Some(code) if code != PANICKED => {
+            let _ = io::stderr().write_all(&output.stderr);
+            Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        }
+        _ => Err(crashed(&path.display().to_string(), output.status)),
+    }
+}
+
+/// `lcascope reader --answer`: answers the question on standard input.
+///
+/// # Errors
+/// The other process no longer listens.
+pub fn serve_answer(path: &Path) -> Result<ExitCode, Failure> {
+    exit_code_of(answer(path))
 }
 
 /// Answers one question.
