@@ -213,6 +213,16 @@ pub struct OpenArgs {
     /// Another run file to compare with
     #[arg(value_name = "OTHER.h5")]
     pub other: Option<PathBuf>,
+    /// Print one frame to standard output, with everything it shows, and exit; in colour only on a terminal or with
+    /// --color
+    #[arg(long)]
+    pub once: bool,
+    /// Size of that frame, in columns and rows [default: the terminal's, or 120x40]
+    #[arg(long, value_name = "WxH", requires = "once")]
+    pub size: Option<FrameSize>,
+    /// Screen to begin with: overview, decomposition, oscillation, synchronisation, classes, distribution, held-out or run
+    #[arg(long, value_name = "NAME")]
+    pub screen: Option<String>,
     /// Command that reaches other machines, such as 'ssh -p 2222' [default: $LCASCOPE_SSH, or ssh]
     #[arg(long, value_name = "COMMAND")]
     pub ssh: Option<String>,
@@ -322,6 +332,25 @@ impl FromStr for ViewChoice {
             "list" => Ok(Self::List),
             view => view.parse().map(Self::View),
         }
+    }
+}
+
+/// The size of a frame, in columns and rows: `120x40`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSize(pub u16, pub u16);
+
+impl FromStr for FrameSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=1000).contains(side));
+        text.split_once(['x', '×'])
+            .and_then(|(width, height)| Some(Self(side(width)?, side(height)?)))
+            .ok_or_else(|| {
+                format!(
+                    "invalid size `{text}`: use columns x rows, such as 120x40, at most 1000x1000"
+                )
+            })
     }
 }
 

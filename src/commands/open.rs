@@ -1,12 +1,14 @@
 //! `lcascope open`: shows a run file, or two side by side.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
 use crossbeam_channel::select;
 
-use crate::app::{App, Other, RunModel};
-use crate::cli::OpenArgs;
+use crate::app::{App, Other, RunModel, Screen};
+use crate::cli::{FrameSize, OpenArgs};
+use crate::config::{ColorChoice, ConfigError};
 use crate::feed::{self, Feed, Opening, RemoteOpening};
 use crate::store;
 use crate::supervise::remote::{RemotePath, Ssh};
@@ -22,21 +24,33 @@ use crate::tui::{self, Exit, ScreenOptions, Waited};
 /// The file is not a run, or there is no terminal.
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    let options = screen::options(args.color, args.glyphs, args.fps)?;
+    // A frame in a file or a pipe has no colours unless they are asked for.
+    let plain = args.once && !io::stdout().is_terminal();
+    let color = args.color.or(plain.then_some(ColorChoice::Never));
+    let options = screen::options(color, args.glyphs, args.fps)?;
+    let begin = args.screen.as_deref().map(screen_named).transpose()?;
     let signals = Signals::listen(None)?;
     let ssh = Ssh::new(args.ssh.as_deref(), args.remote_program.as_deref())?;
-    let first = match opened(&args.file, &ssh, &options, &signals)? {
+    let wait = Wait {
+        ssh: &ssh,
+        options: &options,
+        signals: &signals,
+        on_screen: !args.once && NoScreen::now().is_none(),
+    };
+    let first = match wait.opened(&args.file)? {
         Ok(opened) => opened,
         Err(exit) => return Ok(screen::exit_code(exit)),
     };
     let second = match &args.other {
-        Some(path) => match opened(path, &ssh, &options, &signals)? {
+        Some(path) => match wait.opened(path)? {
             Ok(opened) => Some((opened, path)),
             Err(exit) => return Ok(screen::exit_code(exit)),
         },
         None => None,
     };
-    screen::require_terminal("open")?;
+    if !args.once {
+        screen::require_terminal("open")?;
+    }
     let mut app = App::new(first.feed.header.clone(), first.feed.origin);
     if let Some((second, path)) = &second {
         let name = |path: &Path| {
@@ -56,7 +70,19 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
         feed: &opened.feed,
         file,
     });
-    let exit = screen::show(&shown, other.as_ref(), &mut app, &options, &signals);
+    if args.once {
+        let size = args.size.map(|FrameSize(width, height)| (width, height));
+        return screen::print_once(
+            &shown,
+            other.as_ref(),
+            &mut app,
+            begin,
+            &options,
+            size,
+            &signals,
+        );
+    }
+    let exit = screen::show(&shown, other.as_ref(), &mut app, begin, &options, &signals);
     Ok(screen::exit_code(exit?))
 }
 
@@ -94,37 +120,61 @@ fn connected(
     }
 }
 
-/// Opens a run; the user may leave before it is ready.
-fn opened(
-    path: &Path,
-    ssh: &Ssh,
-    options: &ScreenOptions,
-    signals: &Signals,
-) -> Result<Result<OpenedFile, Exit>, Failure> {
-    let opening = match RemotePath::parse(path) {
-        Some(there) => match connected(&there, ssh, signals)? {
-            Ok(opening) => opening,
-            Err(signal) => return Ok(Err(Exit::Signal(signal))),
-        },
-        None => opened_here(path)?,
-    };
-    // An error in the file matters more than a missing terminal.
-    let waited = match NoScreen::now() {
-        None => {
+/// How files are opened, and how the user may leave before they are ready.
+struct Wait<'a> {
+    ssh: &'a Ssh,
+    options: &'a ScreenOptions,
+    signals: &'a Signals,
+    /// Whether a screen is drawn meanwhile.
+    on_screen: bool,
+}
+
+impl Wait<'_> {
+    /// Opens a run; the user may leave before it is ready.
+    fn opened(&self, path: &Path) -> Result<Result<OpenedFile, Exit>, Failure> {
+        let opening = match RemotePath::parse(path) {
+            Some(there) => match connected(&there, self.ssh, self.signals)? {
+                Ok(opening) => opening,
+                Err(signal) => return Ok(Err(Exit::Signal(signal))),
+            },
+            None => opened_here(path)?,
+        };
+        let signals = &self.signals.events;
+        // An error in the file matters more than a missing terminal.
+        let waited = if self.on_screen {
             let what = format!("reading {}", path.display());
-            tui::wait(&what, &opening.ready, options, &signals.events).map_err(Failure::Terminal)?
-        }
-        Some(_) => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
-    };
-    match waited {
-        Waited::Answer(feed) => Ok(Ok(OpenedFile {
-            feed: feed?,
-            _opening: opening,
-        })),
-        Waited::Left(exit) => Ok(Err(exit)),
-        Waited::Nobody => {
-            let what = "the thread that opens the file ended unexpectedly: this is a bug";
-            Err(Failure::Other(what.to_owned()))
+            let waited = tui::wait(&what, &opening.ready, self.options, signals);
+            waited.map_err(Failure::Terminal)?
+        } else {
+            select! {
+                recv(opening.ready) -> feed => feed.map_or(Waited::Nobody, Waited::Answer),
+                recv(signals) -> signal => signal.map_or(Waited::Nobody, |it| Waited::Left(Exit::Signal(it))),
+            }
+        };
+        match waited {
+            Waited::Answer(feed) => Ok(Ok(OpenedFile {
+                feed: feed?,
+                _opening: opening,
+            })),
+            Waited::Left(exit) => Ok(Err(exit)),
+            Waited::Nobody => {
+                let what = "the thread that opens the file ended unexpectedly: this is a bug";
+                Err(Failure::Other(what.to_owned()))
+            }
         }
     }
+}
+
+/// The screen of this name.
+fn screen_named(name: &str) -> Result<Screen, ConfigError> {
+    let named = Screen::ALL.into_iter();
+    let mut named = named.filter(|screen| screen.name().eq_ignore_ascii_case(name));
+    named.next().ok_or_else(|| {
+        let names = Screen::ALL.map(|screen| screen.name().to_lowercase());
+        ConfigError(format!(
+            "--screen {}: use {}",
+            harmless(name),
+            names.join(", ")
+        ))
+    })
 }

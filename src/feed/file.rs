@@ -171,10 +171,11 @@ fn follow(
                 server.answer(analyst, reader, query)?;
             }
         }
-        if !std::mem::replace(&mut caught_up, true) {
-            send(FeedEvent::CaughtUp)?;
-        }
+        let is_first = !std::mem::replace(&mut caught_up, true);
         if state.status != Status::Running {
+            if is_first {
+                send(FeedEvent::CaughtUp)?;
+            }
             let (status, message) = (state.status, state.message);
             return send(FeedEvent::Status { status, message });
         }
@@ -184,6 +185,9 @@ fn follow(
         if lost != state.writer_is_lost() {
             lost = !lost;
             send(FeedEvent::WriterLost(lost))?;
+        }
+        if is_first {
+            send(FeedEvent::CaughtUp)?;
         }
         // A message or, when the feed is dropped, the closed channel ends the wait at once.
         select! {

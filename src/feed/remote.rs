@@ -25,7 +25,7 @@ use crate::train::{self, Orders};
 const CONNECTION: i32 = 255;
 
 /// The shortest and the longest wait before the connection is tried again. It doubles from one attempt to the next.
-const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
 /// The time in which an order given just before leaving can still go through.
 const LEAVING: Duration = Duration::from_secs(1);

@@ -333,7 +333,7 @@ fn show(
     feed.details = details;
     let run = screen::ShownRun { feed, file: output };
     let mut app = App::of(model);
-    let shown = screen::show(&run, None, &mut app, options, signals);
+    let shown = screen::show(&run, None, &mut app, None, options, signals);
     // No more details are requested.
     feed.details = None;
     drop(reader);

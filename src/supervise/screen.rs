@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
 use super::saved_view;
 use super::signals::Signals;
-use crate::app::{App, Overlay, Quit};
+use crate::app::{Action, App, Overlay, Quit, Screen};
 use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
 use crate::feed::{Feed, Origin};
@@ -198,12 +198,15 @@ pub fn show(
     first: &ShownRun,
     second: Option<&ShownRun>,
     app: &mut App,
+    begin: Option<Screen>,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let views = ViewFolder::of_user();
     saved_view::restore(app, &views);
-    if second.is_none() && app.model.origin == Origin::Replay {
+    if let Some(screen) = begin {
+        app.act(Action::Screen(screen));
+    } else if second.is_none() && app.model.origin == Origin::Replay {
         app.overlays.show(Overlay::Findings);
     }
     if !options.notice.is_empty() {
@@ -224,6 +227,45 @@ pub fn show(
     let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
     saved_view::store(app, &views);
     shown.map_err(Failure::Terminal)
+}
+
+/// Prints one frame to standard output, of this size or, if none is given, of the terminal's.
+///
+/// # Errors
+/// The file can no longer be read, or standard output cannot be written.
+pub fn print_once(
+    first: &ShownRun,
+    second: Option<&ShownRun>,
+    app: &mut App,
+    begin: Option<Screen>,
+    options: &ScreenOptions,
+    size: Option<(u16, u16)>,
+    signals: &Signals,
+) -> Result<ExitCode, Failure> {
+    if let Some(screen) = begin {
+        app.act(Action::Screen(screen));
+    }
+    let size = size.or_else(tui::terminal_size).unwrap_or((120, 40));
+    let feeds = Feeds {
+        first: first.feed,
+        second: second.map(|shown| shown.feed),
+    };
+    let mut frame = Vec::new();
+    let exit = tui::once(&feeds, app, options, size, &signals.events, &mut frame);
+    match exit.map_err(|error| Failure::Other(error.to_string()))? {
+        Some(exit) => Ok(exit_code(exit)),
+        None => print_frame(&frame),
+    }
+}
+
+/// Prints a frame with its colours, which [`print`](super::print) would not.
+fn print_frame(frame: &[u8]) -> Result<ExitCode, Failure> {
+    match io::stdout().write_all(frame) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Other(format!("standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The exit code after a screen has closed.

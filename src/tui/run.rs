@@ -308,7 +308,7 @@ impl LoopState<'_> {
 }
 
 /// Passes on an event of the first feed, or of the run it is compared with.
-fn take_event(app: &mut App, at: usize, event: FeedEvent) {
+pub(super) fn take_event(app: &mut App, at: usize, event: FeedEvent) {
     match (at, &mut app.other) {
         (0, _) => app.event(event),
         (_, Some(other)) => other.model.event(event),
@@ -317,13 +317,13 @@ fn take_event(app: &mut App, at: usize, event: FeedEvent) {
 }
 
 /// The channels of a feed; they never deliver anything if there is none.
-struct Source {
-    events: Receiver<FeedEvent>,
-    answers: Receiver<FeedEvent>,
+pub(super) struct Source {
+    pub events: Receiver<FeedEvent>,
+    pub answers: Receiver<FeedEvent>,
 }
 
 impl Source {
-    fn of(feed: Option<&Feed>) -> Self {
+    pub fn of(feed: Option<&Feed>) -> Self {
         let details = feed.and_then(|feed| feed.details.as_ref());
         Self {
             events: feed.map_or_else(never, |feed| feed.events.clone()),
@@ -360,29 +360,35 @@ fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write)
 }
 
 /// Requests finer steps where the screen could show them, and the answers it needs beyond the steps. Until they arrive,
-/// it shows what is known.
-fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
+/// it shows what is known. Returns the number of queries sent.
+pub(super) fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) -> usize {
     let Some(details) = &feed.details else {
-        return;
+        return 0;
     };
+    let mut sent = 0;
     let queries = [app.wanted_detail(), app.wanted_answer(wanted)];
     for query in queries.into_iter().flatten() {
-        if let Err(error) = details.requests.try_send(query) {
-            app.model.not_asked(&error.into_inner());
+        match details.requests.try_send(query) {
+            Ok(()) => sent += 1,
+            Err(error) => app.model.not_asked(&error.into_inner()),
         }
     }
+    sent
 }
 
-/// Requests the second run's finer steps while it is shown.
-fn ask_other(app: &mut App, feed: Option<&Feed>) {
+/// Requests the second run's finer steps while it is shown. Returns the number of queries sent.
+pub(super) fn ask_other(app: &mut App, feed: Option<&Feed>) -> usize {
     let details = feed.and_then(|feed| feed.details.as_ref());
     let Some((details, query)) = details.zip(app.wanted_of_other()) else {
-        return;
+        return 0;
     };
-    if let Err(error) = details.requests.try_send(query)
-        && let Some(other) = &mut app.other
-    {
-        other.model.not_asked(&error.into_inner());
+    match (details.requests.try_send(query), &mut app.other) {
+        (Ok(()), _) => 1,
+        (Err(error), Some(other)) => {
+            other.model.not_asked(&error.into_inner());
+            0
+        }
+        (Err(_), None) => 0,
     }
 }
 

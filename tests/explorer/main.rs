@@ -9,6 +9,7 @@ mod any_run;
 mod drill;
 mod keys;
 mod queries;
+mod remote;
 mod replay;
 mod scenes;
 mod snapshots;
