@@ -55,9 +55,12 @@ pub enum Command {
     Open(OpenArgs),
     /// Summarise run files and check that their sums add up
     Info {
-        /// Run files
+        /// Run files, here or on another machine (HOST:RUN.h5)
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
+        /// Print one line of JSON for each file
+        #[arg(long)]
+        json: bool,
     },
     /// List the run files in a folder with their status
     List {
@@ -85,9 +88,12 @@ pub enum Command {
     },
     /// Verify run files: structure, lengths and sums
     Verify {
-        /// Run files
+        /// Run files, here or on another machine (HOST:RUN.h5)
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
+        /// Print one line of JSON for each file
+        #[arg(long)]
+        json: bool,
     },
     /// Make the file of a killed run readable by every HDF5 tool
     Repair {
@@ -172,6 +178,10 @@ pub struct TrainArgs {
     /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long, conflicts_with_all = ["resume", "detach"])]
     pub dry_run: bool,
+    /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
+    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    #[arg(long, value_name = "COMMAND")]
+    pub notify: Option<String>,
     #[command(flatten)]
     pub options: Options,
 }
@@ -187,6 +197,10 @@ pub struct AllocateArgs {
     /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
+    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    #[arg(long, value_name = "COMMAND")]
+    pub notify: Option<String>,
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,

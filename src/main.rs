@@ -52,9 +52,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Train(args)) => commands::train(&args),
         Some(Command::Allocate(args)) => commands::allocate(&args),
         Some(Command::Open(args)) => commands::open(&args),
-        Some(Command::Info { files }) => sandbox::guarded_each("info", &files, commands::info),
-        Some(Command::Verify { files }) => {
-            sandbox::guarded_each("verify", &files, commands::verify)
+        Some(Command::Info { files, json }) => {
+            sandbox::guarded_each("info", &files, json, |file| commands::info(file, json))
+        }
+        Some(Command::Verify { files, json }) => {
+            sandbox::guarded_each("verify", &files, json, |file| commands::verify(file, json))
         }
         Some(Command::Repair { file }) => sandbox::run_in_child(&file, || commands::repair(&file)),
         Some(Command::List { folder }) => {

@@ -186,7 +186,7 @@ pub fn why_it_ended(status: ExitStatus, host: &str, words: &str) -> Result<Strin
     match status.code() {
         None | Some(CONNECTION) => Ok(match words.trim() {
             "" => "the connection was closed".to_owned(),
-            words => words.to_owned(),
+            words => words.replace('\n', "; "),
         }),
         Some(126 | 127) => Err(format!(
             "cannot start lcascope on {host}{said}\nif it is installed there, name its path with --remote-program or \
@@ -320,20 +320,23 @@ impl Shown<'_> {
                 recv(link.pipes.messages) -> message => match message {
                     Ok(ReaderMessage::Event(event)) => {
                         if !self.take(event) {
-                            return Stopped::ForGood;
+                            return self.leave(link);
                         }
                     }
                     _ => return self.lost(link, child),
                 },
-                recv(self.quit) -> _ => {
-                    if self.orders.wakeups().try_recv().is_ok() {
-                        let _ = link.pipes.ask(&ReaderRequest::Order(self.orders.newest()));
-                    }
-                    link.pipes.finish();
-                    return Stopped::ForGood;
-                }
+                recv(self.quit) -> _ => return self.leave(link),
             }
         }
+    }
+
+    /// Passes on an order given just before, and lets the reader end.
+    fn leave(&self, mut link: Link) -> Stopped {
+        if self.orders.wakeups().try_recv().is_ok() {
+            let _ = link.pipes.ask(&ReaderRequest::Order(self.orders.newest()));
+        }
+        link.pipes.finish();
+        Stopped::ForGood
     }
 
     fn lost(&mut self, link: Link, child: &SharedChild) -> Stopped {

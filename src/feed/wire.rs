@@ -174,7 +174,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
 mod tests {
     use super::*;
     use crate::query::{Query, Topic};
-    use crate::record::{Losses, Status};
+    use crate::record::{LayerSummary, Losses, Status, StepSummary};
 
     #[test]
     fn messages_arrive_as_they_were_sent() {
@@ -213,6 +213,99 @@ mod tests {
         let request = Query::about(Topic::Steps { width: 32 }, steps, 1);
         send(&mut pipe, &request).unwrap();
         assert_eq!(receive(&mut pipe.as_slice()).unwrap(), Some(request));
+    }
+
+    /// Another version may be at the other end: a change of what is sent needs another protocol.
+    #[test]
+    fn the_bytes_are_those_of_this_protocol() {
+        let mut bytes = Vec::new();
+        let state = RunState {
+            status: Status::Running,
+            message: "m".to_owned(),
+            committed: 1,
+            paused: true,
+            silent: 0.5,
+            held: Some(true),
+            marked: false,
+            host: "h".to_owned(),
+            process: 2,
+        };
+        let opened = OpenedRun {
+            header: RunHeader::of_a_test(),
+            origin: Origin::Following,
+            state,
+        };
+        let summary = StepSummary {
+            layers: vec![LayerSummary::default()],
+            ..StepSummary::default()
+        };
+        let steps = 1..300;
+        let status = Status::Failed;
+        let message = "m".to_owned();
+        for message in [
+            ReaderMessage::Opened(Box::new(opened)),
+            ReaderMessage::Failed("f".to_owned()),
+            ReaderMessage::Event(FeedEvent::Start(Losses::default())),
+            ReaderMessage::Event(FeedEvent::Steps(vec![summary])),
+            ReaderMessage::Event(FeedEvent::CaughtUp),
+            ReaderMessage::Event(FeedEvent::Status { status, message }),
+            ReaderMessage::Event(FeedEvent::Paused(true)),
+            ReaderMessage::Event(FeedEvent::Controllable(true)),
+            ReaderMessage::Event(FeedEvent::OrderFailed("o".to_owned())),
+            ReaderMessage::Event(FeedEvent::WriterLost(true)),
+            ReaderMessage::Event(FeedEvent::Broken("b".to_owned())),
+        ] {
+            send(&mut bytes, &message).unwrap();
+        }
+        for topic in [Topic::Tensors, Topic::Events, Topic::Findings, Topic::Run] {
+            send(
+                &mut bytes,
+                &ReaderRequest::Query(Query::about(topic, steps.clone(), 7)),
+            )
+            .unwrap();
+        }
+        for order in [Control::Pause, Control::Resume, Control::Stop] {
+            send(&mut bytes, &ReaderRequest::Order(order)).unwrap();
+        }
+        let path = b"p".to_vec();
+        send(&mut bytes, &RemoteRequest::Read { path, from: 300 }).unwrap();
+        send(&mut bytes, &RemoteRequest::Run(vec![b"a".to_vec()])).unwrap();
+        let found = (bytes.len(), crc32fast::hash(&bytes));
+        assert_eq!(
+            found,
+            (0, 0),
+            "raise PROTOCOL, and write these numbers here"
+        );
+        assert_eq!(PROTOCOL, 1);
+    }
+
+    #[test]
+    fn a_greeting_is_found_behind_what_a_shell_says_and_nothing_after_it_is_read() {
+        let mut sent = b"Welcome!\nlcascope-reader is not this line\nno end: ".to_vec();
+        Greeting::send(&mut sent, Greeting::READER).unwrap();
+        sent.extend(b"frame");
+        let mut from = sent.as_slice();
+        let heard = Greeting::receive(&mut from, Greeting::READER).unwrap();
+        assert_eq!(heard, Some(Greeting::ours()));
+        assert_eq!(from, b"frame");
+        let later = "lcascope-reader protocol 77 version 3.0.0-beta and=more\n";
+        let heard = Greeting::receive(&mut later.as_bytes(), Greeting::READER).unwrap();
+        let (protocol, version) = (77, "3.0.0-beta".to_owned());
+        assert_eq!(heard, Some(Greeting { protocol, version }));
+        for none in [
+            "",
+            "lcascope-reader protocol x version 1\n",
+            "lcascope-reader protocol 1 version 1",
+        ] {
+            let heard = Greeting::receive(&mut none.as_bytes(), Greeting::READER).unwrap();
+            assert_eq!(heard, None, "{none}");
+        }
+        // Endless noise ends.
+        let mut noise = io::repeat(b'x');
+        assert_eq!(
+            Greeting::receive(&mut noise, Greeting::READER).unwrap(),
+            None
+        );
     }
 
     #[test]

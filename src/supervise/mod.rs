@@ -17,6 +17,7 @@ mod gpu;
 mod headless;
 mod limits;
 pub mod memory;
+pub mod notify;
 mod print;
 pub mod remote;
 pub mod run;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
@@ -63,35 +64,62 @@ pub fn guarded_reading(
 }
 
 /// Runs the command `name` on each file, in a child of its own, below a heading if there are several. If a file cannot
-/// be read, the others still are; the exit code is the worst.
+/// be read, the others still are; the exit code is the worst. With `json`, there are no headings, and a file that cannot
+/// be read has a line too.
 ///
 /// # Errors
 /// The only file's, or standard output cannot be written.
 pub fn guarded_each(
     name: &str,
     paths: &[PathBuf],
+    json: bool,
     command: impl FnOnce(&Path) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     if let [path] = paths {
-        return remote::elsewhere(path).unwrap_or_else(|| in_child(&[path], 1, || command(path)));
+        let read = || in_child(&[path], 1, || command(path));
+        return remote::elsewhere(path).unwrap_or_else(|| {
+            read().inspect_err(|error| {
+                if json {
+                    print_error_in_json(path, error);
+                }
+            })
+        });
     }
+    let flags = if json { &["--json"][..] } else { &[] };
     let mut worst = 0;
     for (index, path) in paths.iter().enumerate() {
-        let gap = if index == 0 { "" } else { "\n" };
-        let shown = harmless(&path.to_string_lossy());
-        print(format!("{gap}==> {shown} <==\n").as_bytes())?;
-        let arguments = [OsStr::new(name), OsStr::new("--"), path.as_os_str()];
-        let code = match in_own_child(&[path], arguments) {
+        if !json {
+            let gap = if index == 0 { "" } else { "\n" };
+            let shown = harmless(&path.to_string_lossy());
+            print(format!("{gap}==> {shown} <==\n").as_bytes())?;
+        }
+        let words = [name].into_iter().chain(flags.iter().copied());
+        let arguments = words.chain(["--"]).map(OsStr::new);
+        let code = match in_own_child(&[path], arguments.chain([path.as_os_str()])) {
             Ok(ChildEnd::With(code)) => code,
             Ok(ChildEnd::Asked(signal)) => return Ok(signal_code(signal)),
             Err(failure) => {
                 print_message(&format!("error: {failure}"));
+                if json {
+                    print_error_in_json(path, &failure);
+                }
                 failure.exit_code()
             }
         };
         worst = worst.max(code);
     }
     Ok(ExitCode::from(worst))
+}
+
+/// Prints the line of a file that cannot be read.
+fn print_error_in_json(path: &Path, error: &Failure) {
+    let line = json!({
+        "schema": 1,
+        "file": path.display().to_string(),
+        "error": error.to_string(),
+    });
+    // The exit code says it too.
+    let _ = print(format!("{line}\n").as_bytes());
 }
 
 fn in_child(

@@ -16,3 +16,4 @@ mod formats;
 mod mpi;
 mod outputs;
 mod program;
+mod programs;
