@@ -125,6 +125,7 @@ impl RunModel {
                 self.log.push(&why);
                 self.pause.ordered = None;
             }
+            FeedEvent::Notice(what) => self.log.push(&what),
             FeedEvent::WriterLost(lost) => self.writer_lost = lost,
             FeedEvent::Disconnected(why) => {
                 self.log.push(&format!("connection lost: {why}"));

@@ -98,6 +98,8 @@ pub enum FeedEvent {
     OrderFailed(String),
     /// The writer of a file has gone silent, or has come back.
     WriterLost(bool),
+    /// A remark on how the file is read.
+    Notice(String),
     /// The connection to the machine with the file is lost, and is tried again: the reason.
     Disconnected(String),
     Reconnected,

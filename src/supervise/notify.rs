@@ -2,7 +2,8 @@
 //!
 //! The training never waits for it: events that the command is too slow for are left out, except for the end.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use super::print::print_message;
 use crate::query::data_lints;
 use crate::record::{Losses, RunHeader, Status, StepSummary};
+use crate::text::harmless;
 
 /// The environment variable with the command, for trainings that other programs start.
 pub const NOTIFY: &str = "LCASCOPE_NOTIFY";
@@ -40,8 +42,9 @@ pub struct Notifier {
     steps: u64,
     loss: f64,
     held_out_loss: f64,
-    /// A loss was not finite, which has been told.
+    /// What has been told: a loss that is not finite, a residual above the tolerance.
     diverged: bool,
+    missed: bool,
 }
 
 impl Notifier {
@@ -77,6 +80,7 @@ impl Notifier {
             loss: f64::NAN,
             held_out_loss: f64::NAN,
             diverged: false,
+            missed: false,
         };
         for lint in data_lints(&notifier.header, None) {
             notifier.event("warning", &lint.text);
@@ -109,6 +113,14 @@ impl Notifier {
                 "warning",
                 &format!("the loss after step {step} is not finite"),
             );
+        } else if step.above_tolerance > 0 && !self.missed {
+            self.missed = true;
+            let (step, residual) = (step.end.saturating_sub(1), step.residual);
+            let tolerance = self.header.tolerance;
+            let what = format!(
+                "step {step}: residual {residual:.1e} nats exceeds the tolerance {tolerance}"
+            );
+            self.event("warning", &what);
         }
     }
 
@@ -156,12 +168,16 @@ impl Notifier {
 
 /// Runs the command once, with the event on its standard input.
 fn tell(command: &str, event: &Value) -> Result<(), String> {
+    // Not our own standard error: whoever reads that would wait for the command too.
+    let said = tempfile::tempfile();
+    let stderr = said.as_ref().ok().and_then(|file| file.try_clone().ok());
     let mut child = Command::new("sh")
         .args(["-c", command])
         // Keys that end the training do not end it.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .stderr(stderr.map_or_else(Stdio::null, Stdio::from))
         .spawn()
         .map_err(|error| error.to_string())?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -171,7 +187,10 @@ fn tell(command: &str, event: &Value) -> Result<(), String> {
     let ended = wait(&mut child, PATIENCE);
     match ended {
         Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => Err(status.to_string()),
+        Ok(Some(status)) => Err(format!(
+            "{status}{}",
+            said.map_or_else(|_| String::new(), last_words)
+        )),
         Ok(None) => {
             let group = rustix::process::Pid::from_child(&child);
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
@@ -179,6 +198,21 @@ fn tell(command: &str, event: &Value) -> Result<(), String> {
             Err(format!("killed after {} s", PATIENCE.as_secs()))
         }
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the command said last, on one line.
+fn last_words(mut said: File) -> String {
+    const LAST: u64 = 500;
+    let mut words = Vec::new();
+    let length = said.metadata().map_or(0, |meta| meta.len());
+    let read = said
+        .seek(SeekFrom::Start(length.saturating_sub(LAST)))
+        .and_then(|_| said.read_to_end(&mut words));
+    match String::from_utf8_lossy(&words).trim() {
+        "" => String::new(),
+        _ if read.is_err() => String::new(),
+        words => format!(": {}", harmless(words)),
     }
 }
 

@@ -236,7 +236,35 @@ fn a_command_is_told_how_a_run_ends() {
     training.end();
     assert_eq!(events(&told)[0]["event"], "stopped");
 
-    // A learning rate that leaves nothing finite: a warning, then the end.
+    // A tolerance that float32 cannot reach: one warning, before the end.
+    fs::remove_file(&told).unwrap();
+    let strict = [
+        "--steps",
+        "3",
+        "--tolerance",
+        "1e-15",
+        "--max-segments",
+        "2",
+    ];
+    train(
+        folder.path(),
+        "strict.h5",
+        &[&strict[..], &["--notify", &notify]].concat(),
+    );
+    let [warning, end] = &events(&told)[..] else {
+        panic!("{:?}", events(&told))
+    };
+    assert_eq!(
+        (&warning["event"], &end["event"]),
+        (&"warning".into(), &"finished".into())
+    );
+    let message = warning["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("step 0: residual ") && message.contains("tolerance"),
+        "{message}"
+    );
+
+    // A learning rate that leaves nothing finite.
     fs::remove_file(&told).unwrap();
     let diverging = [
         "--steps",
@@ -247,21 +275,13 @@ fn a_command_is_told_how_a_run_ends() {
         &notify,
     ];
     let (command, _) = train_command(folder.path(), "bad.h5", &diverging);
-    let outcome = Outcome::of(command);
+    assert_eq!(Outcome::of(command).code, Some(1));
     let told = events(&told);
-    let last = told.last().unwrap();
-    let expected = if outcome.code == Some(0) {
-        "finished"
-    } else {
-        "failed"
-    };
-    assert_eq!(last["event"], expected);
-    let warning = told.iter().find(|it| it["event"] == "warning").unwrap();
+    assert_eq!((told.len(), &told[0]["event"]), (1, &"failed".into()));
     assert!(
-        warning["message"].as_str().unwrap().contains("not finite"),
-        "{warning}"
+        told[0]["message"].as_str().unwrap().contains("diverged"),
+        "{told:?}"
     );
-    assert_eq!(warning["loss"], Value::Null);
 }
 
 #[test]
@@ -270,11 +290,16 @@ fn a_command_that_fails_or_hangs_holds_up_no_training() {
     let (command, _) = train_command(
         folder.path(),
         "a.h5",
-        &["--steps", "2", "--notify", "echo to nobody; exit 3"],
+        &[
+            "--steps",
+            "2",
+            "--notify",
+            "echo to nobody; echo no mail >&2; exit 3",
+        ],
     );
     let outcome = Outcome::of(command);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""));
-    for needle in ["warning: ", "--notify", "3"] {
+    for needle in ["warning: ", "--notify", "3", "no mail"] {
         assert!(outcome.stderr.contains(needle), "{outcome:?}");
     }
     // Without waiting for it: only the end of the program does, for a while.
