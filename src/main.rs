@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lcascope::cli::{self, Cli, Command};
 use lcascope::commands;
 use lcascope::feed::Service;
-use lcascope::supervise::{self, Failure, remote, sandbox};
+use lcascope::supervise::{self, Failure, remote, remote_server, sandbox};
 use lcascope::text::{harmless_lines, is_invisible_control};
 
 fn main() -> ExitCode {
@@ -88,7 +88,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             from,
             file,
         }) => match (file, from) {
-            (None, _) => remote::serve(),
+            (None, _) => remote_server::serve(),
             (Some(file), _) if answer => sandbox::serve_answer(&file),
             (Some(file), _) if details => sandbox::serve(&file, Service::Details),
             (Some(file), Some(from)) => sandbox::serve(&file, Service::Remote { from }),

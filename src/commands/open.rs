@@ -4,19 +4,16 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crossbeam_channel::select;
-
 use crate::app::{App, Other, RunModel, Screen};
 use crate::cli::{FrameSize, OpenArgs};
 use crate::config::{ColorChoice, ConfigError};
-use crate::feed::{self, Feed, Opening, RemoteOpening};
-use crate::store;
-use crate::supervise::remote::{RemotePath, Ssh};
+use crate::supervise::Failure;
+use crate::supervise::opening::Opener;
+use crate::supervise::remote::{RemotePath, RemoteRun, Ssh};
 use crate::supervise::screen::{self, NoScreen};
 use crate::supervise::signals::Signals;
-use crate::supervise::{Failure, sandbox};
 use crate::text::harmless;
-use crate::tui::{self, Exit, ScreenOptions, Waited};
+use crate::tui;
 
 /// Runs `lcascope open`.
 ///
@@ -31,18 +28,18 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     let begin = args.screen.as_deref().map(screen_named).transpose()?;
     let signals = Signals::listen(None)?;
     let ssh = Ssh::new(args.ssh.as_deref(), args.remote_program.as_deref())?;
-    let wait = Wait {
+    let opener = Opener {
         ssh: &ssh,
         options: &options,
         signals: &signals,
         on_screen: !args.once && NoScreen::now().is_none(),
     };
-    let first = match wait.opened(&args.file)? {
+    let first = match opener.open(&args.file)? {
         Ok(opened) => opened,
         Err(exit) => return Ok(screen::exit_code(exit)),
     };
     let second = match &args.other {
-        Some(path) => match wait.opened(path)? {
+        Some(path) => match opener.open(path)? {
             Ok(opened) => Some((opened, path)),
             Err(exit) => return Ok(screen::exit_code(exit)),
         },
@@ -65,10 +62,12 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     let shown = screen::ShownRun {
         feed: &first.feed,
         file: &args.file,
+        there: remote_run(&args.file, &ssh),
     };
     let other = second.as_ref().map(|(opened, file)| screen::ShownRun {
         feed: &opened.feed,
         file,
+        there: remote_run(file, &ssh),
     });
     if args.once {
         let size = args.size.map(|FrameSize(width, height)| (width, height));
@@ -86,83 +85,10 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     Ok(screen::exit_code(exit?))
 }
 
-/// A run file being read.
-struct OpenedFile {
-    // Dropped in this order: the feed is gone when the process is ended.
-    feed: Feed,
-    _opening: Opening,
-}
-
-fn opened_here(path: &Path) -> Result<Opening, Failure> {
-    if let Some(what) = sandbox::why_unreadable(path) {
-        return Err(Failure::Other(what));
-    }
-    // The run being started, while an older file still has the name.
-    Ok(feed::spawn(
-        sandbox::reader(&store::written_at(path)),
-        path,
-    )?)
-}
-
-/// Connects to another machine, which may ask for a password: nothing is drawn before that. A signal ends it.
-fn connected(
-    there: &RemotePath,
-    ssh: &Ssh,
-    signals: &Signals,
-) -> Result<Result<Opening, i32>, Failure> {
-    let RemoteOpening {
-        connecting,
-        opening,
-    } = there.remote(ssh.clone()).open()?;
-    select! {
-        recv(connecting) -> _ => Ok(Ok(opening)),
-        recv(signals.events) -> signal => Ok(signal.map_or(Ok(opening), Err)),
-    }
-}
-
-/// How files are opened, and how the user may leave before they are ready.
-struct Wait<'a> {
-    ssh: &'a Ssh,
-    options: &'a ScreenOptions,
-    signals: &'a Signals,
-    /// Whether a screen is drawn meanwhile.
-    on_screen: bool,
-}
-
-impl Wait<'_> {
-    /// Opens a run; the user may leave before it is ready.
-    fn opened(&self, path: &Path) -> Result<Result<OpenedFile, Exit>, Failure> {
-        let opening = match RemotePath::parse(path) {
-            Some(there) => match connected(&there, self.ssh, self.signals)? {
-                Ok(opening) => opening,
-                Err(signal) => return Ok(Err(Exit::Signal(signal))),
-            },
-            None => opened_here(path)?,
-        };
-        let signals = &self.signals.events;
-        // An error in the file matters more than a missing terminal.
-        let waited = if self.on_screen {
-            let what = format!("reading {}", path.display());
-            let waited = tui::wait(&what, &opening.ready, self.options, signals);
-            waited.map_err(Failure::Terminal)?
-        } else {
-            select! {
-                recv(opening.ready) -> feed => feed.map_or(Waited::Nobody, Waited::Answer),
-                recv(signals) -> signal => signal.map_or(Waited::Nobody, |it| Waited::Left(Exit::Signal(it))),
-            }
-        };
-        match waited {
-            Waited::Answer(feed) => Ok(Ok(OpenedFile {
-                feed: feed?,
-                _opening: opening,
-            })),
-            Waited::Left(exit) => Ok(Err(exit)),
-            Waited::Nobody => {
-                let what = "the thread that opens the file ended unexpectedly: this is a bug";
-                Err(Failure::Other(what.to_owned()))
-            }
-        }
-    }
+fn remote_run(path: &Path, ssh: &Ssh) -> Option<RemoteRun> {
+    let at = RemotePath::parse(path)?;
+    let ssh = ssh.clone();
+    Some(RemoteRun { at, ssh })
 }
 
 /// The screen of this name.

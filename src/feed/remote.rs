@@ -169,7 +169,7 @@ enum Trouble {
 /// A connection to a reader.
 struct Link {
     pipes: Pipes,
-    /// What ssh says.
+    /// The lines on ssh's standard error.
     words: Receiver<String>,
 }
 
@@ -226,7 +226,7 @@ fn collect(words: &Receiver<String>) -> String {
     harmless_lines(&lines.join("\n"))
 }
 
-/// What has been passed on, so that another reader can continue.
+/// A record of what has been passed on, so that another reader can continue.
 struct Shown<'a> {
     remote: &'a Remote,
     header: Arc<RunHeader>,

@@ -12,7 +12,7 @@ use super::{Feed, FeedEvent, detail};
 use crate::query::Query;
 use crate::store;
 
-/// What a reader process does for the program that started it.
+/// The work of a reader process for the program that started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Reports the contents of the file, follows it to its end, and answers queries, also after that.

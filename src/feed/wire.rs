@@ -29,11 +29,13 @@ pub enum ReaderRequest {
     Order(Control),
 }
 
-/// What the program wants of a reader on another machine. Paths and arguments are bytes.
+/// A request to a reader on another machine. Paths and arguments are bytes.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteRequest {
     /// The run in a file, without its first `from` steps.
     Read { path: Vec<u8>, from: u64 },
+    /// The answer about the file at a path to the question that follows.
+    Answer(Vec<u8>),
     /// The output of the program with these arguments.
     Run(Vec<Vec<u8>>),
 }
@@ -269,6 +271,7 @@ mod tests {
         }
         let path = b"p".to_vec();
         send(&mut bytes, &RemoteRequest::Read { path, from: 300 }).unwrap();
+        send(&mut bytes, &RemoteRequest::Answer(b"p".to_vec())).unwrap();
         send(&mut bytes, &RemoteRequest::Run(vec![b"a".to_vec()])).unwrap();
         let found = (bytes.len(), crc32fast::hash(&bytes));
         assert_eq!(

@@ -42,7 +42,7 @@ pub struct Notifier {
     steps: u64,
     loss: f64,
     held_out_loss: f64,
-    /// What has been told: a loss that is not finite, a residual above the tolerance.
+    /// Warnings that were sent: a loss that is not finite, a residual above the tolerance.
     diverged: bool,
     missed: bool,
 }
@@ -201,7 +201,7 @@ fn tell(command: &str, event: &Value) -> Result<(), String> {
     }
 }
 
-/// What the command said last, on one line.
+/// Returns the end of the command's standard error, on one line.
 fn last_words(mut said: File) -> String {
     const LAST: u64 = 500;
     let mut words = Vec::new();

@@ -4,19 +4,19 @@
 //! input ([`RemoteRequest`]), so that no shell sees a path.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::failure::Failure;
-use super::sandbox::{self, this_program};
 use crate::config::ConfigError;
-use crate::feed::{self, Greeting, Remote, RemoteRequest, why_it_ended};
+use crate::feed::{self, Greeting, OpenError, Remote, RemoteRequest, why_it_ended};
 use crate::text::harmless;
 
 /// The environment variables for the flags of [`Ssh`].
@@ -26,7 +26,7 @@ const PROGRAM: &str = "LCASCOPE_REMOTE_PROGRAM";
 /// Seconds without an answer after which ssh takes a connection for lost, in three questions.
 const ALIVE: &str = "ServerAliveInterval=5";
 
-/// How other machines are reached.
+/// The command that reaches other machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ssh {
     /// ssh and its first arguments.
@@ -124,7 +124,7 @@ impl RemotePath {
         })
     }
 
-    /// What a feed needs to read this file.
+    /// Returns what a feed needs to read this file.
     #[must_use]
     pub fn remote(&self, ssh: Ssh) -> Remote {
         let host = self.host.clone();
@@ -171,7 +171,48 @@ impl RemotePath {
     }
 }
 
-/// Where `needle` begins in `text`.
+/// A run on another machine, and the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteRun {
+    pub at: RemotePath,
+    pub ssh: Ssh,
+}
+
+impl RemoteRun {
+    /// Lets a process there answer a question about the file, as [`feed::ask_once`] does here. Nobody is asked for a
+    /// password.
+    ///
+    /// # Errors
+    /// The other machine cannot be reached, or its own error.
+    pub fn ask<T: DeserializeOwned>(&self, question: &impl Serialize) -> Result<T, OpenError> {
+        let host = &self.at.host;
+        let lost = |error: io::Error| OpenError::Unreachable(format!("{host}: {error}"));
+        let mut command = self.ssh.command(host, false);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut ssh = command.stderr(Stdio::piped()).spawn().map_err(lost)?;
+        let request = RemoteRequest::Answer(self.at.path.as_os_str().as_bytes().to_owned());
+        let mut answer = None;
+        if let Some((mut requests, mut answers)) = ssh.stdin.take().zip(ssh.stdout.take()) {
+            // If ssh has ended, its words say why.
+            let _ = Greeting::send(&mut requests, Greeting::CLIENT)
+                .and_then(|()| feed::send(&mut requests, &request))
+                .and_then(|()| feed::send(&mut requests, question));
+            if let Ok(Some(there)) = Greeting::receive(&mut answers, Greeting::READER) {
+                there.check(host)?;
+                answer = feed::receive::<Result<T, String>>(&mut answers).map_err(lost)?;
+            }
+        }
+        let ended = ssh.wait_with_output().map_err(lost)?;
+        if let Some(answer) = answer {
+            return answer.map_err(OpenError::Refused);
+        }
+        let words = harmless(&String::from_utf8_lossy(&ended.stderr));
+        let why = why_it_ended(ended.status, host, &words).unwrap_or_else(|why| why);
+        Err(OpenError::Unreachable(why))
+    }
+}
+
+/// Returns the place of `needle` in `text`.
 fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     text.windows(needle.len()).position(|it| it == needle)
 }
@@ -185,41 +226,6 @@ pub fn elsewhere(path: &Path) -> Option<Result<ExitCode, Failure>> {
         false => argument,
     };
     Some(there.run(env::args_os().skip(1).map(argument).collect()))
-}
-
-/// `lcascope reader --remote`: does what another machine asks.
-///
-/// # Errors
-/// The other machine speaks another protocol, or what it asked for failed.
-pub fn serve() -> Result<ExitCode, Failure> {
-    let lost = |error| Failure::Other(format!("standard input: {error}"));
-    // Unbuffered: the next requests are for another process.
-    let stdin = io::stdin().as_fd().try_clone_to_owned();
-    let mut requests = File::from(stdin.map_err(lost)?);
-    if Greeting::send(&mut io::stdout(), Greeting::READER).is_err() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let there = Greeting::receive(&mut requests, Greeting::CLIENT).map_err(lost)?;
-    let Some(there) = there else {
-        let what = "`lcascope reader --remote` is for lcascope on another machine; \
-                    use `lcascope open HOST:RUN.h5` there";
-        return Err(Failure::Other(what.to_owned()));
-    };
-    there.check("the other machine").map_err(Failure::Open)?;
-    match feed::receive(&mut requests).map_err(lost)? {
-        None => Ok(ExitCode::SUCCESS),
-        Some(RemoteRequest::Read { path, from }) => {
-            sandbox::read_for_remote(Path::new(OsStr::from_bytes(&path)), from)
-        }
-        Some(RemoteRequest::Run(arguments)) => {
-            let arguments = arguments.into_iter().map(OsString::from_vec);
-            let mut command = this_program();
-            let ended = command.args(arguments).stdin(Stdio::null()).status();
-            let ended = ended.map_err(|error| Failure::Other(format!("lcascope: {error}")))?;
-            let code = ended.code().and_then(|code| u8::try_from(code).ok());
-            Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -342,7 +342,11 @@ fn show(
     // Without its thread, the screen shows what it has.
     let (details, reader) = closely.ok().unzip();
     feed.details = details;
-    let run = screen::ShownRun { feed, file: output };
+    let run = screen::ShownRun {
+        feed,
+        file: output,
+        there: None,
+    };
     let mut app = App::of(model);
     let shown = screen::show(&run, None, &mut app, None, options, signals);
     // No more details are requested.

@@ -23,7 +23,7 @@ use super::failure::Failure;
 use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
 use super::print::print_message;
-use super::remote;
+use super::remote::{self, RemoteRun};
 use super::status::RunStatus;
 use crate::feed::{self, OpenError, OpenedRun, Service};
 use crate::store::{self, RecordedWeights, StoreError};
@@ -287,12 +287,21 @@ pub fn read_through_weights(path: &Path) -> Result<(), OpenError> {
     ask(path, &Question::Weights)
 }
 
-/// Makes a view of a run in a child; returns its content if that is not written to a file.
+/// Makes a view of a run in a child, here or on the machine with the file; returns its content if that is not written
+/// to a file.
 ///
 /// # Errors
 /// [`ExportRequest::run`]'s, or the file is too damaged to be read.
-pub fn export(path: &Path, request: ExportRequest) -> Result<Vec<u8>, OpenError> {
-    ask(path, &Question::Export(request))
+pub fn export(
+    path: &Path,
+    there: Option<&RemoteRun>,
+    request: ExportRequest,
+) -> Result<Vec<u8>, OpenError> {
+    let question = Question::Export(request);
+    match there {
+        Some(run) => run.ask(&question),
+        None => ask(path, &question),
+    }
 }
 
 /// Reads the header and state of a run file in a child.
@@ -346,6 +355,24 @@ pub fn read_for_remote(path: &Path, from: u64) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
         }
         _ => Err(crashed(&path.display().to_string(), output.status)),
+    }
+}
+
+/// Answers a question of another machine about a file, in a child with our input and output.
+///
+/// # Errors
+/// The child crashed on the file.
+pub fn answer_for_remote(path: &Path) -> Result<ExitCode, Failure> {
+    if let Some(what) = why_unreadable(path) {
+        return Err(Failure::Other(what));
+    }
+    let mut reader = reader_command(path, &["--answer"]);
+    let status = reader.env(GUARDED, STILL).status();
+    let status = status
+        .map_err(|error| Failure::Other(format!("cannot start a reader process: {error}")))?;
+    match status.code() {
+        Some(code) if code != PANICKED => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        _ => Err(crashed(&path.display().to_string(), status)),
     }
 }
 

@@ -11,6 +11,7 @@ use signal_hook::consts::SIGHUP;
 use super::exit::signal_code;
 use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
+use super::remote::RemoteRun;
 use super::saved_view;
 use super::signals::Signals;
 use crate::app::{Action, App, Overlay, Quit, Screen};
@@ -188,6 +189,8 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
 pub struct ShownRun<'a> {
     pub feed: &'a Feed,
     pub file: &'a Path,
+    /// The way to the file, if it is on another machine.
+    pub there: Option<RemoteRun>,
 }
 
 /// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
@@ -214,7 +217,11 @@ pub fn show(
     }
     let sources = [Some(first), second].into_iter().flatten();
     let sources = sources.map(|shown| ExportedRun {
-        file: shown.file.to_owned(),
+        file: match &shown.there {
+            Some(run) => run.at.path.file_name().unwrap_or_default().into(),
+            None => shown.file.to_owned(),
+        },
+        there: shown.there.clone(),
         layers: (shown.feed.header.layout.layers.iter())
             .map(|layer| layer.name.clone())
             .collect(),

@@ -1,4 +1,4 @@
-//! What other programs read: JSON, a printed frame, events on a command's standard input.
+//! Output for other programs: JSON, a printed frame, events on a command's standard input.
 
 use std::fs;
 use std::path::Path;

@@ -161,6 +161,9 @@ fn a_live_run_there_is_followed_controlled_and_found_again() {
     let reader = training.reader();
     let path = training.path.display().to_string();
     let terminal = Terminal::new("remote", 120, 30);
+    let own = crate::common::folder();
+    terminal.press(&["-l", &format!("cd '{}'", own.path().display())]);
+    terminal.press(&["Enter"]);
     let ssh = sshd.ssh();
     terminal.run(&format!(
         "open --ssh '{ssh}' --remote-program '{PROGRAM}' '127.0.0.1:{path}'"
@@ -195,6 +198,17 @@ fn a_live_run_there_is_followed_controlled_and_found_again() {
     });
     // Every step is there: the sums close.
     assert!(again.contains("sum LCA"), "{again}");
+
+    // Exports are made there and written here.
+    terminal.press(&["-l", ":export csv"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("written: run-layers-0-");
+    let written = fs::read_dir(own.path()).unwrap().next().unwrap().unwrap();
+    let table = crate::common::columns(&fs::read(written.path()).unwrap());
+    assert!(
+        table["lca (nats)"].iter().all(|lca| lca.is_finite()),
+        "{table:?}"
+    );
 
     // A stop, and the end of the run.
     let mut stop = lcascope();
