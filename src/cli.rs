@@ -56,9 +56,12 @@ pub enum Command {
     Open(OpenArgs),
     /// Summarise run files and check that their sums add up
     Info {
-        /// Run files
+        /// Run files, here or on another machine (HOST:RUN.h5)
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
+        /// Print one line of JSON for each file
+        #[arg(long)]
+        json: bool,
     },
     /// List run files with their status
     List {
@@ -89,9 +92,12 @@ pub enum Command {
     },
     /// Verify run files: structure, lengths and sums
     Verify {
-        /// Run files
+        /// Run files, here or on another machine (HOST:RUN.h5)
         #[arg(value_name = "RUN.h5", required = true)]
         files: Vec<PathBuf>,
+        /// Print one line of JSON for each file
+        #[arg(long)]
+        json: bool,
     },
     /// Make the file of a killed run readable by every HDF5 tool
     Repair {
@@ -136,9 +142,15 @@ pub enum Command {
         #[arg(long, conflicts_with = "details")]
         answer: bool,
         /// Read the facts of each run whose path arrives on standard input
-        #[arg(long, conflicts_with_all = ["details", "answer", "file"])]
+        #[arg(long, exclusive = true)]
         many: bool,
-        #[arg(value_name = "RUN.h5", required_unless_present = "many")]
+        /// Do what lcascope on another machine asks on standard input
+        #[arg(long, exclusive = true)]
+        remote: bool,
+        /// Pass orders on, and leave out the first N steps
+        #[arg(long, value_name = "N", conflicts_with_all = ["details", "answer"])]
+        from: Option<u64>,
+        #[arg(value_name = "RUN.h5", required_unless_present_any = ["many", "remote"])]
         file: Option<PathBuf>,
     },
     /// Print shell completions
@@ -173,6 +185,10 @@ pub struct TrainArgs {
     /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long, conflicts_with_all = ["resume", "detach"])]
     pub dry_run: bool,
+    /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
+    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    #[arg(long, value_name = "COMMAND")]
+    pub notify: Option<String>,
     #[command(flatten)]
     pub options: Options,
 }
@@ -188,6 +204,10 @@ pub struct AllocateArgs {
     /// Print the memory, the disk space and the time that the run would take, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
+    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    #[arg(long, value_name = "COMMAND")]
+    pub notify: Option<String>,
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
     #[arg(long, value_name = "N")]
     pub straight: Option<u64>,
@@ -207,9 +227,27 @@ pub struct AllocateArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct OpenArgs {
-    /// Run files, to compare if there are several, or a folder with runs to pick from
+    /// Run files, to compare if there are several, or a folder with runs to pick from. HOST:RUN.h5 is a file on a machine
+    /// that ssh reaches and that has lcascope; HOST is a name, USER@NAME or an alias of ~/.ssh/config. A file here whose
+    /// name has a colon is opened here, and so is ./HOST:RUN.h5
     #[arg(value_name = "RUN.h5", required = true)]
     pub files: Vec<PathBuf>,
+    /// Print one frame to standard output, with everything it shows, and exit; in colour only on a terminal or with
+    /// --color
+    #[arg(long)]
+    pub once: bool,
+    /// Size of that frame, in columns and rows [default: the terminal's, or 120x40]
+    #[arg(long, value_name = "WxH", requires = "once")]
+    pub size: Option<FrameSize>,
+    /// Screen to begin with: overview, decomposition, oscillation, synchronisation, classes, distribution, held-out or run
+    #[arg(long, value_name = "NAME")]
+    pub screen: Option<String>,
+    /// Command that reaches other machines, such as 'ssh -p 2222' [default: $LCASCOPE_SSH, or ssh]
+    #[arg(long, value_name = "COMMAND")]
+    pub ssh: Option<String>,
+    /// lcascope on the other machine [default: $LCASCOPE_REMOTE_PROGRAM, or lcascope]
+    #[arg(long, value_name = "COMMAND")]
+    pub remote_program: Option<String>,
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
@@ -313,6 +351,25 @@ impl FromStr for ViewChoice {
             "list" => Ok(Self::List),
             view => view.parse().map(Self::View),
         }
+    }
+}
+
+/// The size of a frame, in columns and rows: `120x40`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSize(pub u16, pub u16);
+
+impl FromStr for FrameSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=1000).contains(side));
+        text.split_once(['x', '×'])
+            .and_then(|(width, height)| Some(Self(side(width)?, side(height)?)))
+            .ok_or_else(|| {
+                format!(
+                    "invalid size `{text}`: use columns x rows, such as 120x40, at most 1000x1000"
+                )
+            })
     }
 }
 

@@ -1,11 +1,13 @@
 //! Parses the command line, runs the command, prints one error, exits with its code.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use lcascope::cli::{self, Cli, Command};
 use lcascope::commands;
-use lcascope::supervise::{self, Failure, sandbox};
+use lcascope::feed::Service;
+use lcascope::supervise::{self, Failure, remote, remote_server, sandbox};
 use lcascope::text::{harmless_lines, is_invisible_control};
 
 fn main() -> ExitCode {
@@ -35,6 +37,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Runs a command on the machine with the file.
+fn here_or_there(
+    file: &Path,
+    command: impl Fn(&Path) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    remote::elsewhere(file).unwrap_or_else(|| command(file))
+}
+
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     supervise::ignore_file_size_signal()?;
     match cli.command {
@@ -42,15 +52,23 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Train(args)) => commands::train(&args),
         Some(Command::Allocate(args)) => commands::allocate(&args),
         Some(Command::Open(args)) => commands::open(&args),
-        Some(Command::Info { files }) => sandbox::guarded_each("info", &files, commands::info),
-        Some(Command::Verify { files }) => {
-            sandbox::guarded_each("verify", &files, commands::verify)
+        Some(Command::Info { files, json }) => {
+            sandbox::guarded_each("info", &files, json, |file| commands::info(file, json))
+        }
+        Some(Command::Verify { files, json }) => {
+            sandbox::guarded_each("verify", &files, json, |file| commands::verify(file, json))
         }
         Some(Command::Repair { file }) => sandbox::run_in_child(&file, || commands::repair(&file)),
-        Some(Command::List { places, json }) => commands::list(&places, json),
-        Some(Command::Stop { file }) => commands::stop(&file),
-        Some(Command::Pause { file }) => commands::pause(&file),
-        Some(Command::Resume { file }) => commands::resume(&file),
+        Some(Command::List { places, json }) => {
+            let there = match &places[..] {
+                [place] => remote::elsewhere(place),
+                _ => None,
+            };
+            there.unwrap_or_else(|| commands::list(&places, json))
+        }
+        Some(Command::Stop { file }) => here_or_there(&file, commands::stop),
+        Some(Command::Pause { file }) => here_or_there(&file, commands::pause),
+        Some(Command::Resume { file }) => here_or_there(&file, commands::resume),
         Some(Command::Experiment(args)) => commands::experiment(&args),
         Some(Command::Export(args)) => {
             sandbox::guarded_writing(&args.file, || commands::export(&args))
@@ -69,10 +87,18 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Reader {
             details,
             answer,
-            many: _,
-            file: Some(file),
-        }) => sandbox::serve(&file, details, answer),
-        Some(Command::Reader { file: None, .. }) => sandbox::serve_many(),
+            many,
+            remote: _,
+            from,
+            file,
+        }) => match (file, from) {
+            (None, _) if many => sandbox::serve_many(),
+            (None, _) => remote_server::serve(),
+            (Some(file), _) if answer => sandbox::serve_answer(&file),
+            (Some(file), _) if details => sandbox::serve(&file, Service::Details),
+            (Some(file), Some(from)) => sandbox::serve(&file, Service::Remote { from }),
+            (Some(file), None) => sandbox::serve(&file, Service::Events),
+        },
         Some(Command::Record(args)) => commands::record(&args),
         Some(Command::Completions { shell }) => supervise::print(&cli::completions(shell)),
         Some(Command::Man { command }) => supervise::print(&cli::man(command.as_deref())?),

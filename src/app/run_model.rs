@@ -22,6 +22,8 @@ pub enum Phase {
     Pausing,
     Paused,
     Following,
+    /// The machine with the file cannot be reached at the moment.
+    Disconnected,
     WriterLost,
     Replay,
     Finished,
@@ -54,6 +56,7 @@ pub struct RunModel {
     status: Status,
     message: String,
     writer_lost: bool,
+    disconnected: bool,
     controllable: bool,
     pause: Pause,
     orders: Vec<Control>,
@@ -74,6 +77,7 @@ impl RunModel {
             status: Status::Running,
             message: String::new(),
             writer_lost: false,
+            disconnected: false,
             controllable: origin == Origin::Live,
             pause: Pause::default(),
             orders: Vec::new(),
@@ -121,7 +125,16 @@ impl RunModel {
                 self.log.push(&why);
                 self.pause.ordered = None;
             }
+            FeedEvent::Notice(what) => self.log.push(&what),
             FeedEvent::WriterLost(lost) => self.writer_lost = lost,
+            FeedEvent::Disconnected(why) => {
+                self.log.push(&format!("connection lost: {why}"));
+                self.disconnected = true;
+            }
+            FeedEvent::Reconnected => {
+                self.log.push("connected again");
+                self.disconnected = false;
+            }
             FeedEvent::Broken(why) => {
                 self.log.push(&why);
                 self.status = Status::Failed;
@@ -222,6 +235,7 @@ impl RunModel {
     pub fn phase(&self) -> Phase {
         match (self.origin, self.status) {
             (_, Status::Failed) => Phase::Failed,
+            _ if self.disconnected => Phase::Disconnected,
             (_, Status::Running) if self.pause.now && !self.writer_lost => Phase::Paused,
             (_, Status::Running) if self.pause.ordered == Some(true) => Phase::Pausing,
             (Origin::Live, Status::Running) => Phase::Live,

@@ -65,7 +65,11 @@ impl App {
             FeedEvent::Status { .. } | FeedEvent::Controllable(false) | FeedEvent::Broken(_) => {
                 self.overlays.close_question();
             }
-            FeedEvent::OrderFailed(why) => self.overlays.say(why),
+            FeedEvent::OrderFailed(why) | FeedEvent::Notice(why) => self.overlays.say(why),
+            FeedEvent::Disconnected(why) => self.overlays.say(format!(
+                "no connection, trying again; the screen shows what was read before ({why})"
+            )),
+            FeedEvent::Reconnected => self.overlays.say("connected again"),
             _ => {}
         }
         self.model.event(event);

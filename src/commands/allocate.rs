@@ -48,7 +48,14 @@ fn allocate_on(args: &AllocateArgs, ranks: Option<&Ranks>) -> Result<ExitCode, F
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     let options = merge(&options, &args.options)?;
-    train_with(&options, &read, args.dry_run, None, ranks)
+    train_with(
+        &options,
+        &read,
+        args.dry_run,
+        None,
+        ranks,
+        args.notify.as_deref(),
+    )
 }
 
 /// The options stored beside weights. Neither a folder nor another program's file has any.

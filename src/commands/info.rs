@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use toml::{Table as Toml, Value};
 
+use super::info_json;
 use super::resume::how_to_resume;
+use crate::analysis::findings::Finding;
 use crate::analysis::numbers;
 use crate::app::RunModel;
 use crate::config::RECORDING;
@@ -20,51 +22,86 @@ use crate::text::harmless;
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
-/// Prints the header, the state, the totals by layer and how well they close.
+/// A run file that has been read to its end.
+pub(super) struct RunRead<'a> {
+    pub path: &'a Path,
+    pub reader: RunReader,
+    pub state: RunState,
+    /// All steps, and nothing else.
+    pub model: RunModel,
+    pub findings: Vec<Finding>,
+}
+
+impl<'a> RunRead<'a> {
+    fn of(path: &'a Path) -> Result<Self, Failure> {
+        let reader = RunReader::open(path)?;
+        let state = reader.refresh()?;
+        let mut model = RunModel::new(reader.header().clone().into(), Origin::Replay);
+        if let Some(losses) = reader.start()? {
+            model.event(FeedEvent::Start(losses));
+        }
+        let mut from = 0;
+        while from < state.committed {
+            let to = state.committed.min(from + BLOCK);
+            model.event(FeedEvent::Steps(reader.steps(from..to)?));
+            from = to;
+        }
+        let query = Query::about(Topic::Findings, 0..state.committed, 1);
+        let findings = match Analyst::new().answer(&reader, &query, &|| false)? {
+            Answer::Findings(known) => known.findings,
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            path,
+            reader,
+            state,
+            model,
+            findings,
+        })
+    }
+}
+
+/// Prints the header, the state, the totals by layer and how well they close, as text or as one line of JSON.
 ///
 /// # Errors
 /// The file is not a run, or cannot be read.
-pub fn info(path: &Path) -> Result<ExitCode, Failure> {
-    let reader = RunReader::open(path)?;
-    let state = reader.refresh()?;
-    let mut model = RunModel::new(reader.header().clone().into(), Origin::Replay);
-    if let Some(losses) = reader.start()? {
-        model.event(FeedEvent::Start(losses));
-    }
-    let mut from = 0;
-    while from < state.committed {
-        let to = state.committed.min(from + BLOCK);
-        model.event(FeedEvent::Steps(reader.steps(from..to)?));
-        from = to;
+pub fn info(path: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let run = RunRead::of(path)?;
+    if json {
+        let config = settings(run.reader.header());
+        return print(format!("{}\n", info_json::described(&run, &config)).as_bytes());
     }
     let mut out = String::new();
-    describe(&mut out, path, &reader, &state, &model);
-    if state.committed > 0 {
-        summary::layers(&mut out, &model);
+    describe(&mut out, path, &run.reader, &run.state, &run.model);
+    if run.state.committed > 0 {
+        summary::layers(&mut out, &run.model);
     }
-    what_happened(&mut out, &reader, state.committed)?;
+    what_happened(&mut out, &run);
     print(out.as_bytes())
 }
 
 /// Writes what happened, in sentences; before the first step, warnings about the data.
-fn what_happened(out: &mut String, reader: &RunReader, steps: u64) -> Result<(), Failure> {
-    let query = Query::about(Topic::Findings, 0..steps, 1);
-    let answer = Analyst::new().answer(reader, &query, &|| false)?;
-    let Answer::Findings(known) = answer else {
-        return Ok(());
-    };
-    if known.findings.is_empty() {
-        for lint in data_lints(reader.header(), None) {
+fn what_happened(out: &mut String, run: &RunRead) {
+    if run.findings.is_empty() {
+        for lint in data_lints(run.reader.header(), None) {
             let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
         }
-        return Ok(());
+        return;
     }
     let _ = writeln!(out, "\nwhat happened");
-    for finding in known.findings {
+    for finding in &run.findings {
         let sign = if finding.is_trouble { '!' } else { '-' };
         let _ = writeln!(out, "{sign} {}", harmless(&finding.text));
     }
-    Ok(())
+}
+
+/// The settings of a run; of a recording, those under their own heading.
+fn settings(header: &RunHeader) -> Toml {
+    let mut config: Toml = header.config.parse().unwrap_or_default();
+    match config.remove(RECORDING) {
+        Some(Value::Table(recording)) => recording,
+        _ => config,
+    }
 }
 
 fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, model: &RunModel) {
@@ -102,10 +139,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     if !header.dataset_sha256.is_empty() {
         line("sha256", header.dataset_sha256.clone());
     }
-    let mut config: Toml = header.config.parse().unwrap_or_default();
-    if let Some(Value::Table(recording)) = config.remove(RECORDING) {
-        config = recording;
-    }
+    let config = settings(header);
     for (name, value) in training(&config) {
         line(name, value);
     }

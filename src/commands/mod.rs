@@ -9,6 +9,7 @@ mod experiment;
 mod export;
 mod given_weights;
 mod info;
+mod info_json;
 mod list;
 mod open;
 mod orders;

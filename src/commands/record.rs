@@ -138,6 +138,7 @@ fn begin_new(
         listener: Some(Box::new(Told(
             client.try_clone().map_err(connection_failed)?,
         ))),
+        notify: None,
     };
     let training = RunningTraining::spawn(model, trainer, destinations, RunStart::Fresh, &output)?;
     Ok((output, training))
@@ -199,6 +200,7 @@ fn resume(
         recorder,
         checkpoint_every,
         listener: Some(Box::new(listener)),
+        notify: None,
     };
     let beginning = RunStart::Resumed { start };
     let training = RunningTraining::spawn(model, trainer, destinations, beginning, &path)?;

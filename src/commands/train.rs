@@ -25,6 +25,7 @@ use crate::store::{self, Recorder, WriteOptions};
 use crate::supervise::cost::RunCost;
 use crate::supervise::detach::{self, Detached};
 use crate::supervise::memory::MemoryUse;
+use crate::supervise::notify::NOTIFY;
 use crate::supervise::run::{Destinations, RunStart, RunningTraining, WatchOptions};
 use crate::supervise::run_list::RunList;
 use crate::supervise::screen::{self, NoScreen};
@@ -52,7 +53,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
     };
-    on_first_rank(|ranks| train_with(&options, &[], false, None, ranks))
+    on_first_rank(|ranks| train_with(&options, &[], false, None, ranks, None))
 }
 
 /// Connects the ranks of a training in several processes. Rank 0, or a process that was started alone, runs the command,
@@ -97,9 +98,10 @@ fn train_on(args: &TrainArgs, ranks: Option<&Ranks>) -> Result<ExitCode, Failure
     };
     if let Some(path) = &args.resume {
         if let Some(repeats) = args.options.repeats {
+            refuse_notify(args)?;
             return repeats::resume(path, &args.options, repeats);
         }
-        return resume(path, &args.options, detached, ranks);
+        return resume(path, args, detached, ranks);
     }
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
@@ -107,7 +109,7 @@ fn train_on(args: &TrainArgs, ranks: Option<&Ranks>) -> Result<ExitCode, Failure
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     if args.dry_run {
-        return train_with(&options, &read, true, None, ranks);
+        return train_with(&options, &read, true, None, ranks, None);
     }
     if let Some(repeats) = options.repeats {
         if detached.is_some() {
@@ -115,9 +117,27 @@ fn train_on(args: &TrainArgs, ranks: Option<&Ranks>) -> Result<ExitCode, Failure
         }
         // The configuration may ask for them.
         cluster::refuse("train --repeats")?;
+        refuse_notify(args)?;
         return repeats::begin(&options, &read, repeats);
     }
-    train_with(&options, &read, false, detached, ranks)
+    train_with(
+        &options,
+        &read,
+        false,
+        detached,
+        ranks,
+        args.notify.as_deref(),
+    )
+}
+
+/// The runs of a series are trained by other processes, which take the command from the environment.
+fn refuse_notify(args: &TrainArgs) -> Result<(), ConfigError> {
+    match &args.notify {
+        None => Ok(()),
+        Some(_) => Err(ConfigError(format!(
+            "--notify cannot be given with --repeats; set the environment variable {NOTIFY} instead"
+        ))),
+    }
 }
 
 fn no_detached_series() -> Failure {
@@ -133,6 +153,7 @@ pub(super) fn train_with(
     dry: bool,
     detached: Option<Detached>,
     ranks: Option<&Ranks>,
+    notify: Option<&str>,
 ) -> Result<ExitCode, Failure> {
     let mut config = RunConfig::resolve(options)?;
     if let (Some(ranks), None) = (ranks, options.threads) {
@@ -197,6 +218,7 @@ pub(super) fn train_with(
         recorder,
         checkpoint_every: config.checkpoint_every,
         listener: None,
+        notify: notify.map(str::to_owned),
     };
     RunningTraining::spawn(model, trainer, destinations, beginning, &output)?
         .watch(watched, &output)
@@ -210,10 +232,11 @@ fn running_on(ranks: &Ranks, header: &RunHeader) -> String {
 /// Continues a run. Flags that would change it are refused.
 fn resume(
     path: &Path,
-    flags: &Options,
+    args: &TrainArgs,
     detached: Option<Detached>,
     ranks: Option<&Ranks>,
 ) -> Result<ExitCode, Failure> {
+    let flags = &args.options;
     let watched = WatchOptions::resolve(flags, detached)?;
     // The file may be too damaged to be read in this process.
     sandbox::read_through(path)?;
@@ -243,6 +266,7 @@ fn resume(
         recorder,
         checkpoint_every,
         listener: None,
+        notify: args.notify.clone(),
     };
     RunningTraining::spawn(model, trainer, destinations, beginning, path)?.watch(watched, path)
 }

@@ -4,16 +4,26 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::resume::how_to_resume;
-use crate::store::{self, Repaired, RunReader};
-use crate::supervise::{Failure, print};
+use serde_json::json;
 
-/// Checks a run file and prints each fault with its location.
+use super::resume::how_to_resume;
+use crate::store::{self, CheckResult, Repaired, RunReader};
+use crate::supervise::{Failure, print, print_message};
+
+/// Checks a run file and prints each fault with its location, as text or as one line of JSON.
 ///
 /// # Errors
 /// The file is not a run, cannot be read, or has faults.
-pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
+pub fn verify(path: &Path, json: bool) -> Result<ExitCode, Failure> {
     let checks = store::verify(path)?;
+    let faults: u64 = checks.iter().map(|check| check.count).sum();
+    if json {
+        print(format!("{}\n", in_json(path, faults, &checks)).as_bytes())?;
+        return outcome(path, faults).or_else(|error| {
+            print_message(&format!("error: {error}"));
+            Ok(ExitCode::FAILURE)
+        });
+    }
     let mut out = String::new();
     for check in &checks {
         let word = if check.passed() { "ok" } else { "FAULT" };
@@ -27,7 +37,30 @@ pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
         }
     }
     print(out.as_bytes())?;
-    let faults: u64 = checks.iter().map(|check| check.count).sum();
+    outcome(path, faults)
+}
+
+/// The checks as one JSON object, which docs/json.md describes.
+fn in_json(path: &Path, faults: u64, checks: &[CheckResult]) -> serde_json::Value {
+    let checks = checks.iter().map(|check| {
+        json!({
+            "name": check.name,
+            "ok": check.passed(),
+            "looked_at": check.looked_at,
+            "faults": check.count,
+            "first_faults": check.faults,
+        })
+    });
+    json!({
+        "schema": 1,
+        "file": path.display().to_string(),
+        "ok": faults == 0,
+        "faults": faults,
+        "checks": checks.collect::<Vec<_>>(),
+    })
+}
+
+fn outcome(path: &Path, faults: u64) -> Result<ExitCode, Failure> {
     match faults {
         0 => Ok(ExitCode::SUCCESS),
         _ => Err(Failure::Other(format!(

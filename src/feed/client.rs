@@ -7,10 +7,10 @@
 use std::io::{self, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::process::Signal;
@@ -29,6 +29,9 @@ pub enum OpenError {
     Crashed { path: PathBuf, what: String },
     #[error("cannot start the reader process: {0}")]
     NoProcess(String),
+    /// The other machine, or lcascope there, cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 impl From<io::Error> for OpenError {
@@ -41,6 +44,8 @@ impl From<io::Error> for OpenError {
 pub struct ReaderProcess {
     child: SharedChild,
     quit: Option<Sender<()>>,
+    /// The time it is given to end by itself.
+    patience: Duration,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,6 +54,7 @@ impl ReaderProcess {
     pub(super) fn new(
         thread: thread::Builder,
         child: SharedChild,
+        patience: Duration,
         listen: impl FnOnce(&SharedChild, &Receiver<()>) + Send + 'static,
     ) -> io::Result<Self> {
         let (quit, quitting) = bounded(0);
@@ -57,6 +63,7 @@ impl ReaderProcess {
         let mut process = Self {
             child,
             quit: Some(quit),
+            patience,
             thread: None,
         };
         process.thread = Some(thread?);
@@ -67,6 +74,11 @@ impl ReaderProcess {
 impl Drop for ReaderProcess {
     fn drop(&mut self) {
         drop(self.quit.take());
+        let until = Instant::now() + self.patience;
+        let is_there = |thread: &JoinHandle<()>| !thread.is_finished() && Instant::now() < until;
+        while self.thread.as_ref().is_some_and(is_there) {
+            thread::sleep(Duration::from_millis(5));
+        }
         // The process may be stuck in the library, or stopped, and deaf to requests.
         let mut state = self.child.state();
         state.left = true;
@@ -101,33 +113,44 @@ impl SharedChild {
         &self,
         command: Command,
     ) -> io::Result<Pipes<T>> {
+        let (requests, from, _) = self.run(command, Stdio::null())?;
+        Pipes::new(requests, from)
+    }
+
+    /// Starts the process with pipes for its input, its output and, if `stderr` is one, its messages.
+    pub fn run(
+        &self,
+        command: Command,
+        stderr: Stdio,
+    ) -> io::Result<(ChildStdin, ChildStdout, Option<ChildStderr>)> {
         let mut state = self.state();
         if state.left {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let mut child = piped(command)?;
+        let mut child = piped(command, stderr)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
+        let messages = child.stderr.take();
         state.child = Some(child);
         let (requests, from) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
-        let (heard, messages) = bounded(1);
-        let thread = thread::Builder::new()
-            .name("answers".to_owned())
-            .spawn(move || forward_messages(from, &heard))?;
-        Ok(Pipes {
-            requests,
-            messages,
-            thread,
-        })
+        Ok((requests, from, messages))
     }
 
     /// Waits for the process to end by itself, without preventing others from killing it, and describes its end.
     pub fn how_it_ended(&self) -> String {
+        match self.wait() {
+            Ok(status) => describe_crash(status),
+            Err(error) => format!("the reader process is lost: {error}"),
+        }
+    }
+
+    /// Waits for the process to end by itself, without preventing others from killing it.
+    pub fn wait(&self) -> io::Result<ExitStatus> {
         loop {
             match self.state().child.as_mut().map(Child::try_wait) {
-                Some(Ok(Some(status))) => return describe_crash(status),
+                Some(Ok(Some(status))) => return Ok(status),
                 Some(Ok(None)) => {}
-                Some(Err(error)) => return format!("the reader process is lost: {error}"),
-                None => return "the reader process is lost".to_owned(),
+                Some(Err(error)) => return Err(error),
+                None => return Err(io::ErrorKind::NotFound.into()),
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -155,10 +178,32 @@ pub(super) struct Pipes<T> {
     thread: JoinHandle<()>,
 }
 
+impl<T: DeserializeOwned + Send + 'static> Pipes<T> {
+    /// Starts the thread that reads the messages.
+    pub fn new(requests: ChildStdin, from: ChildStdout) -> io::Result<Self> {
+        let (heard, messages) = bounded(1);
+        let thread = thread::Builder::new()
+            .name("answers".to_owned())
+            .spawn(move || forward_messages(from, &heard))?;
+        Ok(Self {
+            requests,
+            messages,
+            thread,
+        })
+    }
+}
+
 impl<T> Pipes<T> {
     /// Sends a request, such as a query, which a [`FeedEvent::Answer`](super::FeedEvent::Answer) will answer.
     pub fn send(&mut self, request: &impl Serialize) -> io::Result<()> {
         wire::send(&mut self.requests, request)
+    }
+
+    /// Ends the requests, and waits until the process has ended too or is killed.
+    pub fn finish(self) {
+        drop(self.requests);
+        for _ in self.messages {}
+        let _ = self.thread.join();
     }
 }
 
@@ -171,11 +216,11 @@ fn forward_messages<T: DeserializeOwned>(from: ChildStdout, heard: &Sender<T>) {
     }
 }
 
-/// Starts a process with pipes for its input and output. Anything that the library prints when it crashes is discarded,
-/// to keep it off the screen.
-fn piped(mut command: Command) -> io::Result<Child> {
+/// Starts a process with pipes for its input and output. Anything that the library prints when it crashes is usually
+/// discarded, to keep it off the screen.
+fn piped(mut command: Command, stderr: Stdio) -> io::Result<Child> {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.stderr(Stdio::null()).spawn()
+    command.stderr(stderr).spawn()
 }
 
 /// Lets `reader` open the file at `path`, and returns what is known of the run before its first step.
@@ -183,7 +228,7 @@ fn piped(mut command: Command) -> io::Result<Child> {
 /// # Errors
 /// The file is not a run, or the reader crashed on it.
 pub fn peek(reader: Command, path: &Path) -> Result<OpenedRun, OpenError> {
-    match first_word(piped(reader)?, path)? {
+    match first_word(piped(reader, Stdio::null())?, path)? {
         ReaderMessage::Opened(opened) => Ok(*opened),
         ReaderMessage::Failed(why) => Err(OpenError::Refused(why)),
         ReaderMessage::Event(_) => Err(OpenError::Crashed {
@@ -203,7 +248,7 @@ pub fn ask_once<T: DeserializeOwned>(
     path: &Path,
     question: &impl Serialize,
 ) -> Result<T, OpenError> {
-    let mut child = piped(reader)?;
+    let mut child = piped(reader, Stdio::null())?;
     if let Some(requests) = &mut child.stdin {
         // If the reader is gone, the missing answer shows it.
         let _ = wire::send(requests, question);

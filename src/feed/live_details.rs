@@ -7,6 +7,7 @@
 use std::io;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
@@ -14,7 +15,7 @@ use super::FeedEvent;
 use super::client::{Pipes, ReaderProcess, SharedChild};
 use super::detail::{self, DetailClient, DetailServer};
 use super::live_totals::LiveTotals;
-use super::wire::ReaderMessage;
+use super::wire::{ReaderMessage, ReaderRequest};
 use crate::query::{self, Query, StepScope, Topic};
 use crate::train::Inquiry;
 
@@ -30,9 +31,14 @@ pub fn details(
 ) -> io::Result<(DetailClient, ReaderProcess)> {
     let (details, server) = detail::channel();
     let thread = thread::Builder::new().name("details".to_owned());
-    let process = ReaderProcess::new(thread, SharedChild::default(), move |child, quit| {
-        pass_on(&reader, child, &server, LiveTotals::new(training), quit);
-    })?;
+    let process = ReaderProcess::new(
+        thread,
+        SharedChild::default(),
+        Duration::ZERO,
+        move |child, quit| {
+            pass_on(&reader, child, &server, LiveTotals::new(training), quit);
+        },
+    )?;
     Ok((details, process))
 }
 
@@ -56,7 +62,8 @@ fn pass_on(
                 if pipes.is_none() {
                     pipes = child.start(reader()).ok();
                 }
-                let asked = pipes.as_mut().is_some_and(|pipes| pipes.send(&query).is_ok());
+                let request = ReaderRequest::Query(query.clone());
+                let asked = pipes.as_mut().is_some_and(|pipes| pipes.send(&request).is_ok());
                 waiting.push(query);
                 asked
             }
@@ -102,8 +109,6 @@ fn renew(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::wire;
     use super::*;
     use crate::train::inquiries;
@@ -139,7 +144,8 @@ mod tests {
     #[test]
     fn a_query_reaches_the_process_while_it_answers_another() {
         let (long, next) = (query(Topic::Events), query(Topic::Tensors));
-        let (first, second) = (frame(&long), frame(&next));
+        let asked = |query: &Query| frame(&ReaderRequest::Query(query.clone()));
+        let (first, second) = (asked(&long), asked(&next));
         let given_up = detail::event(long.clone(), query::Answer::Cancelled);
         let answers = [
             frame(&ReaderMessage::Event(given_up)),

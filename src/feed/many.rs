@@ -31,21 +31,26 @@ pub fn read_each<T: DeserializeOwned + Send + 'static>(
     answers: Sender<FileAnswer<T>>,
 ) -> std::io::Result<ReaderProcess> {
     let thread = thread::Builder::new().name("reader".to_owned());
-    ReaderProcess::new(thread, SharedChild::default(), move |child, quit| {
-        let mut pipes = None;
-        loop {
-            let path = select! {
-                recv(paths) -> path => path,
-                recv(quit) -> _ => break,
-            };
-            let Ok(path) = path else { break };
-            let answer = ask(child, &mut pipes, &reader, &path, quit);
-            if answers.send((path, answer)).is_err() {
-                break;
+    ReaderProcess::new(
+        thread,
+        SharedChild::default(),
+        Duration::ZERO,
+        move |child, quit| {
+            let mut pipes = None;
+            loop {
+                let path = select! {
+                    recv(paths) -> path => path,
+                    recv(quit) -> _ => break,
+                };
+                let Ok(path) = path else { break };
+                let answer = ask(child, &mut pipes, &reader, &path, quit);
+                if answers.send((path, answer)).is_err() {
+                    break;
+                }
             }
-        }
-        child.end(pipes);
-    })
+            child.end(pipes);
+        },
+    )
 }
 
 fn ask<T: DeserializeOwned + Send + 'static>(

@@ -4,7 +4,8 @@
 //! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
 //! [`Origin`] in the title. The program reads files in a separate process ([`server`]), which may crash on a
 //! damaged one. [`client`] is our end of it, [`wire`] the protocol between the two, and [`process`] and
-//! [`live_details`] pass on what it sends. [`many`] has one process read many files, for lists of runs.
+//! [`live_details`] pass on what it sends. [`remote`] does the same for a reader on another machine, and connects
+//! again when it is lost. [`many`] has one process read many files, for lists of runs.
 //!
 //! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
 //! screen queries such details and receives the answers as they come ([`DetailClient`]).
@@ -18,6 +19,7 @@ mod live_totals;
 mod many;
 mod orders;
 mod process;
+mod remote;
 mod server;
 mod wire;
 
@@ -33,8 +35,9 @@ pub use live::{FeedSender, GpuSender, live};
 pub use live_details::details;
 pub use many::{FileAnswer, answer_each, read_each};
 pub use process::{Opening, spawn};
-pub use server::serve;
-pub use wire::{OpenedRun, receive, send};
+pub use remote::{Remote, RemoteOpening, why_it_ended};
+pub use server::{Service, serve};
+pub use wire::{Greeting, OpenedRun, RemoteRequest, receive, refuse, send};
 
 pub use crate::store::RecorderStats;
 
@@ -74,11 +77,17 @@ pub enum FeedEvent {
     /// Steps in order, continuing those sent before.
     Steps(Vec<StepSummary>),
     /// The answer to a query.
-    Answer { query: Query, answer: Box<Answer> },
+    Answer {
+        query: Query,
+        answer: Box<Answer>,
+    },
     /// All committed steps of a file have been sent.
     CaughtUp,
     /// The run's status. `message` gives the reason for a failure.
-    Status { status: Status, message: String },
+    Status {
+        status: Status,
+        message: String,
+    },
     /// State of the write queue of a training in this process, when it has changed.
     Recorder(RecorderStats),
     /// Usage of the GPU that a training in this process runs on.
@@ -91,6 +100,11 @@ pub enum FeedEvent {
     OrderFailed(String),
     /// The writer of a file has gone silent, or has come back.
     WriterLost(bool),
+    /// A remark on how the file is read.
+    Notice(String),
+    /// The connection to the machine with the file is lost, and is tried again: the reason.
+    Disconnected(String),
+    Reconnected,
     /// Nothing more will come: the reason.
     Broken(String),
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use super::client::{OpenError, Pipes, ReaderProcess, SharedChild};
 use super::detail::{self, DetailServer};
-use super::wire::{OpenedRun, ReaderMessage};
+use super::wire::{OpenedRun, ReaderMessage, ReaderRequest};
 use super::{Feed, FeedEvent, Origin, orders};
 
 /// A file being opened.
@@ -29,7 +30,7 @@ pub fn spawn(reader: Command, path: &Path) -> Result<Opening, OpenError> {
     let (ready, opened) = bounded(1);
     let path = path.to_owned();
     let thread = thread::Builder::new().name("reader".to_owned());
-    let process = ReaderProcess::new(thread, child, move |child, quit| {
+    let process = ReaderProcess::new(thread, child, Duration::ZERO, move |child, quit| {
         match first_message(&pipes, child, &path) {
             Ok(run) => show(run, &mut pipes, child, &path, &ready, quit),
             Err(error) => drop(ready.send(Err(error))),
@@ -105,7 +106,7 @@ fn pass_on(
             recv(queries) -> query => {
                 match query {
                     // If the reader is gone, the end of its messages will show it.
-                    Ok(query) => drop(pipes.send(&query)),
+                    Ok(query) => drop(pipes.send(&ReaderRequest::Query(query))),
                     // No more queries will come, but there are still the events.
                     Err(_) => queries = never(),
                 }

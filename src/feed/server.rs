@@ -7,19 +7,29 @@ use std::thread;
 use crossbeam_channel::{Receiver, never, select, unbounded};
 
 use super::file::{self, Wanted};
-use super::wire::{self, OpenedRun, ReaderMessage};
+use super::wire::{self, OpenedRun, ReaderMessage, ReaderRequest};
 use super::{Feed, FeedEvent, detail};
 use crate::query::Query;
+use crate::store;
 
-/// Runs the reader process: opens the file, reports its contents, follows it to its end, and answers queries for
-/// details also after that; if `only_details`, it only answers queries. `leave` is called when the program that started
-/// it is gone.
+/// The work of a reader process for the program that started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Reports the contents of the file, follows it to its end, and answers queries, also after that.
+    Events,
+    /// Only answers queries.
+    Details,
+    /// As `Events`, without the first `from` steps; the path is a run's. Passes orders on to its training.
+    Remote { from: u64 },
+}
+
+/// Runs the reader process, which opens the file first. `leave` is called when the program that started it is gone.
 ///
 /// # Errors
 /// The receiver of the answers is gone.
 pub fn serve(
     path: &Path,
-    only_details: bool,
+    service: Service,
     mut requests: impl Read + Send + 'static,
     answers: impl Write,
     leave: impl FnOnce() + Send + 'static,
@@ -29,23 +39,25 @@ pub fn serve(
     thread::Builder::new()
         .name("requests".to_owned())
         .spawn(move || {
-            while let Ok(Some(query)) = wire::receive(&mut requests) {
-                if asking.send(query).is_err() {
+            while let Ok(Some(request)) = wire::receive(&mut requests) {
+                if asking.send(request).is_err() {
                     break;
                 }
             }
+            drop(asking);
             leave();
         })?;
-    let wanted = if only_details {
-        Wanted::Details
-    } else {
-        Wanted::Events
+    let (file, wanted) = match service {
+        Service::Events => (path.to_owned(), Wanted::Events),
+        Service::Details => (path.to_owned(), Wanted::Details),
+        // The run being started, while an older file still has the name.
+        Service::Remote { from } => (store::written_at(path), Wanted::Orders { run: path, from }),
     };
-    let (feed, state, _thread) = match file::open_with_state(path, wanted) {
+    let (feed, state, _thread) = match file::open_with_state(&file, wanted) {
         Ok(opened) => opened,
         Err(error) => return wire::send(&mut answers, &ReaderMessage::Failed(error.to_string())),
     };
-    if !only_details {
+    if service != Service::Details {
         let opened = OpenedRun {
             header: (*feed.header).clone(),
             origin: feed.origin,
@@ -56,8 +68,8 @@ pub fn serve(
     send_events(&feed, &asked, answers)
 }
 
-/// Sends all events and answers until no more queries can come.
-fn send_events(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<()> {
+/// Sends all events and answers until no more requests can come.
+fn send_events(feed: &Feed, asked: &Receiver<ReaderRequest>, mut to: impl Write) -> io::Result<()> {
     let mut events = feed.events.clone();
     let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
     loop {
@@ -74,8 +86,15 @@ fn send_events(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::
                 }
                 answer.ok()
             }
-            recv(asked) -> query => match query {
-                Ok(query) => pass(feed, query),
+            recv(asked) -> request => match request {
+                Ok(ReaderRequest::Query(query)) => pass(feed, query),
+                Ok(ReaderRequest::Order(order)) => {
+                    if let Some(controls) = &feed.controls {
+                        // A training that has ended accepts no more orders; its end is an event.
+                        let _ = controls.send(order);
+                    }
+                    None
+                }
                 Err(_) => return Ok(()),
             },
         };

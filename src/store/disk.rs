@@ -16,6 +16,8 @@ use super::driver::SharedFile;
 use super::error::{Disappearance, RescueOutcome, SpaceLimit, StoreError};
 use super::lock;
 use super::raw_file::reserve;
+use super::run_state::RunState;
+use crate::record::Status;
 
 /// Room kept for closing the file and for HDF5's own metadata.
 const RESERVE: u64 = 1 << 20;
@@ -279,6 +281,18 @@ pub fn warning(path: &Path) -> Option<String> {
          is being written: write to a local disk and copy the finished file",
         path.display()
     ))
+}
+
+/// Set in the environment to take a file for one that another machine writes.
+const ELSEWHERE: &str = "LCASCOPE_REOPEN";
+
+/// Whether another machine is writing a file, so that only opening it again shows what is new: HDF5 does not support
+/// SWMR on network file systems.
+#[must_use]
+pub fn is_written_elsewhere(path: &Path, state: &RunState) -> bool {
+    let is_elsewhere =
+        || !state.host.is_empty() && state.host != lock::host() && is_on_network(path);
+    state.status == Status::Running && (std::env::var_os(ELSEWHERE).is_some() || is_elsewhere())
 }
 
 /// Whether a file is on a network file system, whose locks may be invisible to other hosts.

@@ -54,7 +54,7 @@ mod writer;
 
 pub use compression::{Compression, CompressionError, WriteOptions};
 pub use detail::{ParamHistory, ParamRows};
-pub use disk::{free_space, warning, why_not_written};
+pub use disk::{free_space, is_written_elsewhere, warning, why_not_written};
 pub use error::{Disappearance, RescueOutcome, SpaceLimit, StoreError};
 pub use lock::is_at;
 pub use read_through::read_through;

@@ -1,30 +1,32 @@
 //! Run files on the screen, and the list of runs from which they are picked.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use super::Failure;
+use super::opening::{OpenedFile, Opener};
+use super::remote::{RemotePath, RemoteRun, Ssh};
 use super::run_list::WatchedRuns;
-use super::sandbox;
-use super::screen::{self, NoScreen, ShownRun};
-use super::signals::Signals;
-use crate::app::{App, Other, Overlay, Picked, Picker, Quit, RunModel};
-use crate::feed::{self, Feed, Opening, Origin};
+use super::screen::{self, ShownRun};
+use crate::app::{App, Other, Overlay, Picked, Picker, Quit, RunModel, Screen};
+use crate::feed::Origin;
 use crate::runs::RunCache;
-use crate::store;
 use crate::text::harmless;
+use crate::tui::Exit;
 use crate::tui::picker::{PickerEnd, pick};
-use crate::tui::{self, Exit, ScreenOptions, Waited};
 
-/// Shows run files and, on request, the list of the runs in the first one's folder, until the user leaves.
+/// Shows run files, on `begin` first, and, on request, the list of the runs in the first one's folder, until the user
+/// leaves.
 ///
 /// # Errors
 /// A file is not a run, or there is no terminal.
 pub fn show_files(
     files: &[PathBuf],
-    options: &ScreenOptions,
-    signals: &Signals,
+    begin: Option<Screen>,
+    opener: &Opener,
 ) -> Result<Exit, Failure> {
-    let mut runs = match OpenRuns::open(files, options, signals)? {
+    let mut begin = begin;
+    let mut runs = match OpenRuns::open(files, opener)? {
         Ok(runs) => runs,
         Err(exit) => return Ok(exit),
     };
@@ -32,14 +34,40 @@ pub fn show_files(
     let folder = folder_of(files.first().map_or(Path::new(""), PathBuf::as_path));
     let mut picker = Picker::new(folder.to_string_lossy());
     loop {
-        let exit = runs.show(options, signals)?;
+        let exit = runs.show(begin.take(), opener)?;
         if exit != Exit::Quit(Quit::Runs) {
             return Ok(exit);
         }
-        if let Some(exit) = show_folder(&folder, &mut picker, options, signals)? {
+        if let Some(exit) = show_folder(&folder, &mut picker, opener)? {
             return Ok(exit);
         }
     }
+}
+
+/// Prints one frame of run files, of this size or, if none is given, of the terminal's.
+///
+/// # Errors
+/// A file is not a run, or standard output cannot be written.
+pub fn print_files(
+    files: &[PathBuf],
+    begin: Option<Screen>,
+    size: Option<(u16, u16)>,
+    opener: &Opener,
+) -> Result<ExitCode, Failure> {
+    let OpenRuns { mut app, files } = match OpenRuns::open(files, opener)? {
+        Ok(runs) => runs,
+        Err(exit) => return Ok(screen::exit_code(exit)),
+    };
+    let shown = shown(&files, opener.ssh);
+    screen::print_once(
+        &shown[0],
+        &shown[1..],
+        &mut app,
+        begin,
+        opener.options,
+        size,
+        opener.signals,
+    )
 }
 
 /// Shows the runs in a folder, and those picked from it. Returns `None` if the user goes back from the list.
@@ -49,8 +77,7 @@ pub fn show_files(
 pub fn show_folder(
     folder: &Path,
     picker: &mut Picker,
-    options: &ScreenOptions,
-    signals: &Signals,
+    opener: &Opener,
 ) -> Result<Option<Exit>, Failure> {
     screen::require_terminal("open")?;
     loop {
@@ -58,7 +85,8 @@ pub fn show_folder(
         picker.reopen();
         let watched = WatchedRuns::spawn(vec![folder.to_owned()], RunCache::of_user());
         let watched = watched.map_err(Failure::Terminal)?;
-        let end = pick(picker, &watched.updates, options, &signals.events);
+        let signals = &opener.signals.events;
+        let end = pick(picker, &watched.updates, opener.options, signals);
         drop(watched);
         let files = match end.map_err(Failure::Terminal)? {
             PickerEnd::Exit(exit) => return Ok(Some(exit)),
@@ -66,8 +94,8 @@ pub fn show_folder(
             PickerEnd::Picked(Picked::Back) => return Ok(None),
             PickerEnd::Picked(Picked::Open(files)) => files,
         };
-        match OpenRuns::open(&files, options, signals) {
-            Ok(Ok(mut runs)) => match runs.show(options, signals)? {
+        match OpenRuns::open(&files, opener) {
+            Ok(Ok(mut runs)) => match runs.show(None, opener)? {
                 Exit::Quit(Quit::Runs) => {}
                 exit => return Ok(Some(exit)),
             },
@@ -95,14 +123,10 @@ struct OpenRuns {
 
 impl OpenRuns {
     /// Opens files; the user may leave before they are ready.
-    fn open(
-        files: &[PathBuf],
-        options: &ScreenOptions,
-        signals: &Signals,
-    ) -> Result<Result<Self, Exit>, Failure> {
+    fn open(files: &[PathBuf], opener: &Opener) -> Result<Result<Self, Exit>, Failure> {
         let mut opened = Vec::new();
         for path in files {
-            match open(path, options, signals)? {
+            match opener.open(path)? {
                 Ok(file) => opened.push((file, path.clone())),
                 Err(exit) => return Ok(Err(exit)),
             }
@@ -126,53 +150,23 @@ impl OpenRuns {
     }
 
     /// Shows the runs until the user leaves.
-    fn show(&mut self, options: &ScreenOptions, signals: &Signals) -> Result<Exit, Failure> {
-        self.app.quit = None;
-        let shown: Vec<ShownRun> = (self.files.iter())
-            .map(|(opened, file)| ShownRun {
-                feed: &opened.feed,
-                file,
-            })
-            .collect();
-        screen::show(&shown[0], &shown[1..], &mut self.app, options, signals)
+    fn show(&mut self, begin: Option<Screen>, opener: &Opener) -> Result<Exit, Failure> {
+        let Self { app, files } = self;
+        app.quit = None;
+        let shown = shown(files, opener.ssh);
+        let (first, others) = (&shown[0], &shown[1..]);
+        screen::show(first, others, app, begin, opener.options, opener.signals)
     }
 }
 
-/// A run file being read.
-struct OpenedFile {
-    // Dropped in this order: the feed is gone when the process is ended.
-    feed: Feed,
-    _opening: Opening,
-}
-
-/// Opens a run; the user may leave before it is ready.
-fn open(
-    path: &Path,
-    options: &ScreenOptions,
-    signals: &Signals,
-) -> Result<Result<OpenedFile, Exit>, Failure> {
-    if let Some(what) = sandbox::why_unreadable(path) {
-        return Err(Failure::Other(what));
-    }
-    // The run being started, while an older file still has the name.
-    let opening = feed::spawn(sandbox::reader(&store::written_at(path)), path)?;
-    // An error in the file matters more than a missing terminal.
-    let waited = match NoScreen::now() {
-        None => {
-            let what = format!("reading {}", path.display());
-            tui::wait(&what, &opening.ready, options, &signals.events).map_err(Failure::Terminal)?
-        }
-        Some(_) => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
-    };
-    match waited {
-        Waited::Answer(feed) => Ok(Ok(OpenedFile {
-            feed: feed?,
-            _opening: opening,
-        })),
-        Waited::Left(exit) => Ok(Err(exit)),
-        Waited::Nobody => {
-            let what = "the thread that opens the file ended unexpectedly: this is a bug";
-            Err(Failure::Other(what.to_owned()))
-        }
-    }
+fn shown<'a>(files: &'a [(OpenedFile, PathBuf)], ssh: &Ssh) -> Vec<ShownRun<'a>> {
+    let shown = files.iter().map(|(opened, file)| ShownRun {
+        feed: &opened.feed,
+        file,
+        there: RemotePath::parse(file).map(|at| RemoteRun {
+            at,
+            ssh: ssh.clone(),
+        }),
+    });
+    shown.collect()
 }

@@ -2,12 +2,14 @@
 //! crash on a damaged file and can read the file of a training in this process.
 //!
 //! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
-//! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only, in the
-//! working directory. Runs that are compared have a file each; on the clipboard they are one table, whose first
+//! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only or on
+//! another machine, in the working directory. Runs that are compared have a file each; on the clipboard they are one
+//! table, whose first
 //! column names the run.
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -15,8 +17,9 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Access, access};
 
-use super::export::ExportRequest;
-use super::sandbox;
+use super::export::{ExportRequest, cannot_write};
+use super::remote::RemoteRun;
+use super::{sandbox, whole_file};
 use crate::app::{Depth, Effect, Screen, Shown};
 use crate::export::{Format, UnknownFormat};
 use crate::sheet::{RequestChoice, SheetRequest, View};
@@ -26,7 +29,9 @@ use crate::tui::{Outcome, Outside};
 /// A run that can be exported.
 #[derive(Clone, Debug)]
 pub struct ExportedRun {
+    /// Its file; of one on another machine, only the name.
     pub file: PathBuf,
+    pub there: Option<RemoteRun>,
     /// The names of its layers.
     pub layers: Vec<String>,
 }
@@ -72,6 +77,7 @@ impl ExportJobs {
         let layer = layer.filter(|_| view.refuses(RequestChoice::Layer).is_none());
         let job = |(source, steps): (&ExportedRun, &Range<u64>)| ExportJob {
             file: source.file.clone(),
+            there: source.there.clone(),
             layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
             request: SheetRequest {
                 view,
@@ -150,6 +156,7 @@ fn view_of(shown: &Shown) -> View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ExportJob {
     file: PathBuf,
+    there: Option<RemoteRun>,
     request: SheetRequest,
     /// The name of the requested layer.
     layer: Option<String>,
@@ -158,12 +165,19 @@ struct ExportJob {
 impl ExportJob {
     /// Writes the view to `output`, or returns its content.
     fn run(&self, format: Format, output: Option<&Path>) -> Result<Vec<u8>, String> {
+        let written_there = output.filter(|_| self.there.is_none());
         let request = ExportRequest {
             sheet: self.request.clone(),
             format,
-            output: output.map(|path| path.as_os_str().to_owned()),
+            output: written_there.map(|path| path.as_os_str().to_owned()),
         };
-        sandbox::export(&self.file, request).map_err(|error| harmless(&error.to_string()))
+        let content = sandbox::export(&self.file, self.there.as_ref(), request)
+            .map_err(|error| harmless(&error.to_string()))?;
+        if let (Some(output), Some(_)) = (output, &self.there) {
+            whole_file::write(output, None, |out| out.write_all(&content))
+                .map_err(|error| cannot_write(output, &error).to_string())?;
+        }
+        Ok(content)
     }
 
     /// Unused file names that differ only in their format, in a folder that can be written.
@@ -326,6 +340,7 @@ mod tests {
     fn desktop(folder: &Path) -> ExportJobs {
         let source = |name: &str| ExportedRun {
             file: folder.join(name),
+            there: None,
             layers: vec!["a".to_owned(), "b".to_owned()],
         };
         ExportJobs::new(vec![source("one.h5"), source("two.h5")])

@@ -17,8 +17,11 @@ use super::exit::signal_code;
 use super::failure::Failure;
 use super::gpu::Gpu;
 use super::headless::{self, ProgressKind};
+use super::notify::Notifier;
+use super::opening::Opener;
 use super::print::print;
 use super::print::print_message;
+use super::remote::Ssh;
 use super::sandbox;
 use super::screen::{self, NoScreen};
 use super::signals::{STOPPING, Signals};
@@ -47,6 +50,8 @@ pub struct Destinations {
     pub recorder: Recorder,
     pub checkpoint_every: CheckpointEvery,
     pub listener: Option<Box<dyn StepListener>>,
+    /// The command of `--notify`.
+    pub notify: Option<String>,
 }
 
 /// Someone who is told of every step, on the trainer's thread.
@@ -134,6 +139,7 @@ impl RunningTraining {
             recorder,
             checkpoint_every,
             listener,
+            notify,
         } = destinations;
         let (controls, orders) = train::controls();
         let planned = model.header.planned_steps;
@@ -158,6 +164,7 @@ impl RunningTraining {
         let outlet = StepOutlet {
             recorder,
             listener,
+            notifier: Notifier::spawn(notify.as_deref(), model.header.clone(), output),
             feed: feed_sender,
             progress,
             tolerance: model.header.tolerance,
@@ -177,11 +184,17 @@ impl RunningTraining {
             .spawn(move || {
                 // Only a screen shows the GPU's use, but whether there is a screen may change.
                 let gpu = Gpu::watch(&device, outlet.feed.gpu());
-                let recorded = run_training(trainer, beginning, outlet, &orders);
+                let (recorded, notifier) = run_training(trainer, beginning, outlet, &orders);
                 // Its feed ends with it.
                 drop(gpu);
                 // The file is closed: only now may those who wait for the end be told.
                 drop(server);
+                if let Some(notifier) = notifier {
+                    match &recorded {
+                        Ok((end, _)) => notifier.end(end.status, &end.message),
+                        Err(error) => notifier.end(Status::Failed, &error.to_string()),
+                    }
+                }
                 recorded
             })
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
@@ -332,17 +345,30 @@ fn show(
     // Without its thread, the screen shows what it has.
     let (details, reader) = closely.ok().unzip();
     feed.details = details;
-    let run = screen::ShownRun { feed, file: output };
+    let run = screen::ShownRun {
+        feed,
+        file: output,
+        there: None,
+    };
     let mut app = App::of(model);
     let folder = browse::folder_of(output);
     let mut picker = Picker::new(folder.to_string_lossy());
+    let mut pick = || {
+        let opener = Opener {
+            ssh: &Ssh::new(None, None)?,
+            options,
+            signals,
+            on_screen: true,
+        };
+        browse::show_folder(&folder, &mut picker, &opener)
+    };
     let shown = loop {
-        let shown = screen::show(&run, &[], &mut app, options, signals);
+        let shown = screen::show(&run, &[], &mut app, None, options, signals);
         if !matches!(shown, Ok(Exit::Quit(Quit::Runs))) {
             break shown;
         }
         app.quit = None;
-        match browse::show_folder(&folder, &mut picker, options, signals) {
+        match pick() {
             // Leaving other runs does not end the training.
             Ok(None | Some(Exit::Quit(_))) => {}
             Ok(Some(exit)) => break Ok(exit),
@@ -400,7 +426,7 @@ fn run_training(
     beginning: RunStart,
     mut outlet: StepOutlet,
     orders: &Orders,
-) -> RecordingResult {
+) -> (RecordingResult, Option<Notifier>) {
     let ended = match beginning {
         RunStart::Fresh => train::run(&mut trainer, orders, &mut outlet),
         RunStart::Resumed { start } => {
@@ -412,8 +438,13 @@ fn run_training(
             told.and_then(|()| train::run_started(&mut trainer, orders, &mut outlet))
         }
     };
-    let StepOutlet { recorder, feed, .. } = outlet;
-    match ended {
+    let StepOutlet {
+        recorder,
+        feed,
+        notifier,
+        ..
+    } = outlet;
+    let recorded = match ended {
         Ok(end) => {
             // The totals may be large, and only the recorder needs them.
             let told = RunEnd {
@@ -440,13 +471,15 @@ fn run_training(
             }
             result
         }
-    }
+    };
+    (recorded, notifier)
 }
 
 /// The destinations of a step: the screen gets a summary, the file everything.
 struct StepOutlet {
     recorder: Recorder,
     listener: Option<Box<dyn StepListener>>,
+    notifier: Option<Notifier>,
     feed: FeedSender,
     /// The progress reported by the control socket.
     progress: Arc<control::Progress>,
@@ -480,14 +513,20 @@ impl Sink for StepOutlet {
         if let Some(listener) = &mut self.listener {
             listener.start(&record);
         }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.start(&record.losses);
+        }
         self.recorder.start(record).map_err(|_| SinkClosed)
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         self.progress.steps_done(record.step + 1);
         if record.step >= self.shown {
-            self.feed
-                .step(StepSummary::from_step(&record, self.tolerance));
+            let summary = StepSummary::from_step(&record, self.tolerance);
+            if let Some(notifier) = &mut self.notifier {
+                notifier.step(&summary);
+            }
+            self.feed.step(summary);
         }
         if let Some(listener) = &mut self.listener {
             listener.step(&record);

@@ -8,10 +8,13 @@ use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
@@ -20,7 +23,8 @@ use super::failure::Failure;
 use super::limits::{FileLimits, GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
 use super::print::print_message;
-use crate::feed::{self, OpenError, OpenedRun};
+use super::remote::{self, RemoteRun};
+use crate::feed::{self, OpenError, OpenedRun, Service};
 use crate::runs::{RunFacts, RunStatus};
 use crate::store::{self, RecordedWeights, RunReader, StoreError};
 use crate::text::harmless;
@@ -60,37 +64,62 @@ pub fn guarded_reading(
 }
 
 /// Runs the command `name` on each file, in a child of its own, below a heading if there are several. If a file cannot
-/// be read, the others still are; the exit code is the worst.
+/// be read, the others still are; the exit code is the worst. With `json`, there are no headings, and a file that cannot
+/// be read has a line too.
 ///
 /// # Errors
 /// The only file's, or standard output cannot be written.
 pub fn guarded_each(
     name: &str,
     paths: &[PathBuf],
+    json: bool,
     command: impl FnOnce(&Path) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     if let [path] = paths {
-        return in_child(&[path], 1, || command(path));
+        let read = || in_child(&[path], 1, || command(path));
+        return remote::elsewhere(path).unwrap_or_else(|| {
+            read().inspect_err(|error| {
+                if json {
+                    print_error_in_json(path, error);
+                }
+            })
+        });
     }
+    let flags = if json { &["--json"][..] } else { &[] };
     let mut worst = 0;
     for (index, path) in paths.iter().enumerate() {
-        let gap = if index == 0 { "" } else { "\n" };
-        let shown = harmless(&path.to_string_lossy());
-        print(format!("{gap}==> {shown} <==\n").as_bytes())?;
-        let code = match in_own_child(
-            &[path],
-            [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
-        ) {
+        if !json {
+            let gap = if index == 0 { "" } else { "\n" };
+            let shown = harmless(&path.to_string_lossy());
+            print(format!("{gap}==> {shown} <==\n").as_bytes())?;
+        }
+        let words = [name].into_iter().chain(flags.iter().copied());
+        let arguments = words.chain(["--"]).map(OsStr::new);
+        let code = match in_own_child(&[path], arguments.chain([path.as_os_str()])) {
             Ok(ChildEnd::With(code)) => code,
             Ok(ChildEnd::Asked(signal)) => return Ok(signal_code(signal)),
             Err(failure) => {
                 print_message(&format!("error: {failure}"));
+                if json {
+                    print_error_in_json(path, &failure);
+                }
                 failure.exit_code()
             }
         };
         worst = worst.max(code);
     }
     Ok(ExitCode::from(worst))
+}
+
+/// Prints the line of a file that cannot be read.
+fn print_error_in_json(path: &Path, error: &Failure) {
+    let line = json!({
+        "schema": 1,
+        "file": path.display().to_string(),
+        "error": error.to_string(),
+    });
+    // The exit code says it too.
+    let _ = print(format!("{line}\n").as_bytes());
 }
 
 fn in_child(
@@ -149,6 +178,9 @@ fn in_own_child(
     let names: Vec<String> = names.collect();
     Err(crashed(&names.join(" or "), output.status))
 }
+
+/// The time for a last order to reach the training.
+const LAST_ORDER: Duration = Duration::from_secs(1);
 
 /// The exit code of a Rust program that has panicked.
 const PANICKED: i32 = 101;
@@ -263,12 +295,21 @@ pub fn read_through_weights(path: &Path) -> Result<(), OpenError> {
     ask(path, &Question::Weights)
 }
 
-/// Makes a view of a run in a child; returns its content if that is not written to a file.
+/// Makes a view of a run in a child, here or on the machine with the file; returns its content if that is not written
+/// to a file.
 ///
 /// # Errors
 /// [`ExportRequest::run`]'s, or the file is too damaged to be read.
-pub fn export(path: &Path, request: ExportRequest) -> Result<Vec<u8>, OpenError> {
-    ask(path, &Question::Export(request))
+pub fn export(
+    path: &Path,
+    there: Option<&RemoteRun>,
+    request: ExportRequest,
+) -> Result<Vec<u8>, OpenError> {
+    let question = Question::Export(request);
+    match there {
+        Some(run) => run.ask(&question),
+        None => ask(path, &question),
+    }
 }
 
 /// Reads the header and state of a run file in a child.
@@ -288,22 +329,67 @@ pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
 ///
 /// # Errors
 /// The other process no longer listens.
-pub fn serve(path: &Path, only_details: bool, answers: bool) -> Result<ExitCode, Failure> {
-    if answers {
-        return exit_code_of(answer(path));
-    }
+pub fn serve(path: &Path, service: Service) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
     // The library may be stuck, so only this is certain to end the process.
-    let leave = || {
+    let leave = move || {
+        if matches!(service, Service::Remote { .. }) {
+            // The last order may still be on its way to the training.
+            thread::sleep(LAST_ORDER);
+        }
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    exit_code_of(feed::serve(
-        path,
-        only_details,
-        io::stdin(),
-        io::stdout(),
-        leave,
-    ))
+    exit_code_of(feed::serve(path, service, io::stdin(), io::stdout(), leave))
+}
+
+/// Reads a file for another machine, in a child with our input and output, after this many steps.
+///
+/// # Errors
+/// The child crashed on the file.
+pub fn read_for_remote(path: &Path, from: u64) -> Result<ExitCode, Failure> {
+    if let Some(what) = why_unreadable(path) {
+        let refused = feed::refuse(&mut io::stdout(), what);
+        return exit_code_of(refused);
+    }
+    let mut reader = reader_command(path, &["--from", &from.to_string()]);
+    let output = reader
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(std::process::Child::wait_with_output)
+        .map_err(|error| Failure::Other(format!("cannot start a reader process: {error}")))?;
+    match output.status.code() {
+        Some(code) if code != PANICKED => {
+            let _ = io::stderr().write_all(&output.stderr);
+            Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        }
+        _ => Err(crashed(&path.display().to_string(), output.status)),
+    }
+}
+
+/// Answers a question of another machine about a file, in a child with our input and output.
+///
+/// # Errors
+/// The child crashed on the file.
+pub fn answer_for_remote(path: &Path) -> Result<ExitCode, Failure> {
+    if let Some(what) = why_unreadable(path) {
+        return Err(Failure::Other(what));
+    }
+    let mut reader = reader_command(path, &["--answer"]);
+    let status = reader.env(GUARDED, STILL).status();
+    let status = status
+        .map_err(|error| Failure::Other(format!("cannot start a reader process: {error}")))?;
+    match status.code() {
+        Some(code) if code != PANICKED => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        _ => Err(crashed(&path.display().to_string(), status)),
+    }
+}
+
+/// `lcascope reader --answer`: answers the question on standard input.
+///
+/// # Errors
+/// The other process no longer listens.
+pub fn serve_answer(path: &Path) -> Result<ExitCode, Failure> {
+    exit_code_of(answer(path))
 }
 
 /// `lcascope reader --many`: reads the facts of each run whose path arrives.

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,9 +11,10 @@ use signal_hook::consts::SIGHUP;
 use super::exit::signal_code;
 use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
+use super::remote::RemoteRun;
 use super::saved_view;
 use super::signals::Signals;
-use crate::app::{App, Quit};
+use crate::app::{Action, App, Quit, Screen};
 use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
 use crate::feed::Feed;
@@ -188,6 +189,8 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
 pub struct ShownRun<'a> {
     pub feed: &'a Feed,
     pub file: &'a Path,
+    /// The way to the file, if it is on another machine.
+    pub there: Option<RemoteRun>,
 }
 
 /// Shows a run, and those it is compared with, until the user leaves. Starts from the view in which the run was left.
@@ -198,17 +201,26 @@ pub fn show(
     first: &ShownRun,
     others: &[ShownRun],
     app: &mut App,
+    begin: Option<Screen>,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let views = ViewFolder::of_user();
     saved_view::restore(app, &views);
+    if let Some(screen) = begin {
+        app.overlays.open = None;
+        app.act(Action::Screen(screen));
+    }
     if !options.notice.is_empty() {
         app.overlays.say(&options.notice);
     }
     let sources = std::iter::once(first).chain(others);
     let sources = sources.map(|shown| ExportedRun {
-        file: shown.file.to_owned(),
+        file: match &shown.there {
+            Some(run) => run.at.path.file_name().unwrap_or_default().into(),
+            None => shown.file.to_owned(),
+        },
+        there: shown.there.clone(),
         layers: (shown.feed.header.layout.layers.iter())
             .map(|layer| layer.name.clone())
             .collect(),
@@ -221,6 +233,46 @@ pub fn show(
     let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
     saved_view::store(app, &views);
     shown.map_err(Failure::Terminal)
+}
+
+/// Prints one frame to standard output, of this size or, if none is given, of the terminal's.
+///
+/// # Errors
+/// The file can no longer be read, or standard output cannot be written.
+pub fn print_once(
+    first: &ShownRun,
+    others: &[ShownRun],
+    app: &mut App,
+    begin: Option<Screen>,
+    options: &ScreenOptions,
+    size: Option<(u16, u16)>,
+    signals: &Signals,
+) -> Result<ExitCode, Failure> {
+    app.overlays.open = None;
+    if let Some(screen) = begin {
+        app.act(Action::Screen(screen));
+    }
+    let size = size.or_else(tui::terminal_size).unwrap_or((120, 40));
+    let feeds = Feeds {
+        first: first.feed,
+        others: others.iter().map(|shown| shown.feed).collect(),
+    };
+    let mut frame = Vec::new();
+    let exit = tui::once(&feeds, app, options, size, &signals.events, &mut frame);
+    match exit.map_err(|error| Failure::Other(error.to_string()))? {
+        Some(exit) => Ok(exit_code(exit)),
+        None => print_frame(&frame),
+    }
+}
+
+/// Prints a frame with its colours, which [`print`](super::print) would not.
+fn print_frame(frame: &[u8]) -> Result<ExitCode, Failure> {
+    match io::stdout().write_all(frame) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Other(format!("standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The exit code after a screen has closed.

@@ -13,6 +13,7 @@ mod input;
 mod job;
 pub mod keys;
 mod mouse;
+mod once;
 mod outside;
 mod paint;
 mod painter;
@@ -26,6 +27,7 @@ mod wait;
 pub mod widget;
 
 pub use job::{in_background, keep_running_in_background};
+pub use once::{once, terminal_size};
 pub use outside::{Outcome, Outside};
 pub use paint::{Background, Paint};
 pub use run::{Exit, Feeds, ScreenOptions, run};

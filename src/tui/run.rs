@@ -343,7 +343,7 @@ impl LoopState<'_> {
 }
 
 /// Passes on an event of the first feed (0), or of a run it is compared with.
-fn take_event(app: &mut App, at: usize, event: FeedEvent) {
+pub(super) fn take_event(app: &mut App, at: usize, event: FeedEvent) {
     let other = at
         .checked_sub(1)
         .map(|other| app.others.runs.get_mut(other));
@@ -355,13 +355,13 @@ fn take_event(app: &mut App, at: usize, event: FeedEvent) {
 }
 
 /// The channels of a feed; those that it lacks never deliver anything.
-struct Source {
-    events: Receiver<FeedEvent>,
-    answers: Receiver<FeedEvent>,
+pub(super) struct Source {
+    pub events: Receiver<FeedEvent>,
+    pub answers: Receiver<FeedEvent>,
 }
 
 impl Source {
-    fn of(feed: &Feed) -> Self {
+    pub fn of(feed: &Feed) -> Self {
         let details = feed.details.as_ref();
         Self {
             events: feed.events.clone(),
@@ -398,28 +398,35 @@ fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write)
 }
 
 /// Requests finer steps where the screen could show them, and the answers it needs beyond the steps. Until they arrive,
-/// it shows what is known.
-fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
+/// it shows what is known. Returns the number of queries sent.
+pub(super) fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) -> usize {
     let Some(details) = &feed.details else {
-        return;
+        return 0;
     };
+    let mut sent = 0;
     let queries = [app.wanted_detail(), app.wanted_answer(wanted)];
     for query in queries.into_iter().flatten() {
-        if let Err(error) = details.requests.try_send(query) {
-            app.model.not_asked(&error.into_inner());
+        match details.requests.try_send(query) {
+            Ok(()) => sent += 1,
+            Err(error) => app.model.not_asked(&error.into_inner()),
         }
     }
+    sent
 }
 
-/// Requests another run's finer steps while it is shown.
-fn ask_other(app: &mut App, other: usize, feed: &Feed) {
+/// Requests another run's finer steps while it is shown. Returns the number of queries sent.
+pub(super) fn ask_other(app: &mut App, other: usize, feed: &Feed) -> usize {
     let Some((details, query)) = feed.details.as_ref().zip(app.wanted_of_other(other)) else {
-        return;
+        return 0;
     };
-    if let Err(error) = details.requests.try_send(query)
-        && let Some(other) = app.others.runs.get_mut(other)
-    {
-        other.model.not_asked(&error.into_inner());
+    match details.requests.try_send(query) {
+        Ok(()) => 1,
+        Err(error) => {
+            if let Some(other) = app.others.runs.get_mut(other) {
+                other.model.not_asked(&error.into_inner());
+            }
+            0
+        }
     }
 }
 

@@ -16,4 +16,5 @@ mod formats;
 mod mpi;
 mod outputs;
 mod program;
+mod programs;
 mod runs;

@@ -5,6 +5,7 @@
 
 pub mod kills;
 pub mod skip;
+pub mod sshd;
 pub mod terminal;
 
 use std::collections::HashMap;

@@ -10,6 +10,7 @@ mod drill;
 mod keys;
 mod picker;
 mod queries;
+mod remote;
 mod replay;
 mod scenes;
 mod snapshots;

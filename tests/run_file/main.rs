@@ -12,4 +12,5 @@ mod hostile_links;
 mod long_runs;
 mod mutation;
 mod record;
+mod reopened;
 mod resume;

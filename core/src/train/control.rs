@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
+use serde::{Deserialize, Serialize};
 
 use super::inquiry::{Inquiry, answer_waiting};
 use super::trainer::{TrainError, Trainer};
@@ -11,7 +12,7 @@ use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord};
 use crate::trajectory::NextPoint;
 
 /// An order to a running training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
     /// Wait before the next step.
     Pause,

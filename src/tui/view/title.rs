@@ -73,6 +73,7 @@ fn phase(phase: Phase, theme: &Theme) -> Span<'static> {
         Phase::Pausing => ("‖ PAUSING", "PAUSING", theme.warning),
         Phase::Paused => ("‖ PAUSED", "PAUSED", theme.warning),
         Phase::Following => ("◐ FOLLOWING", "FOLLOWING", theme.live),
+        Phase::Disconnected => ("✗ DISCONNECTED", "DISCONNECTED", theme.warning),
         Phase::WriterLost => ("✗ CRASHED", "CRASHED", theme.error),
         Phase::Replay => ("■ REPLAY", "REPLAY", theme.accent),
         Phase::Finished => ("■ FINISHED", "FINISHED", theme.accent),
