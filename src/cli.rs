@@ -186,7 +186,7 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with_all = ["resume", "detach"])]
     pub dry_run: bool,
     /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
-    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    /// JSON on its standard input; not a key of --config [default: `$LCASCOPE_NOTIFY`]
     #[arg(long, value_name = "COMMAND")]
     pub notify: Option<String>,
     #[command(flatten)]
@@ -205,7 +205,7 @@ pub struct AllocateArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Shell command to run when the run has finished, stopped or failed and when there is a warning, with the event as
-    /// JSON on its standard input; not a key of --config [default: $LCASCOPE_NOTIFY]
+    /// JSON on its standard input; not a key of --config [default: `$LCASCOPE_NOTIFY`]
     #[arg(long, value_name = "COMMAND")]
     pub notify: Option<String>,
     /// Instead of the path, take N equal steps on the straight line from its first to its last point
@@ -242,10 +242,10 @@ pub struct OpenArgs {
     /// Screen to begin with: overview, decomposition, oscillation, synchronisation, classes, distribution, held-out or run
     #[arg(long, value_name = "NAME")]
     pub screen: Option<String>,
-    /// Command that reaches other machines, such as 'ssh -p 2222' [default: $LCASCOPE_SSH, or ssh]
+    /// Command that reaches other machines, such as 'ssh -p 2222' [default: `$LCASCOPE_SSH`, or ssh]
     #[arg(long, value_name = "COMMAND")]
     pub ssh: Option<String>,
-    /// lcascope on the other machine [default: $LCASCOPE_REMOTE_PROGRAM, or lcascope]
+    /// lcascope on the other machine [default: `$LCASCOPE_REMOTE_PROGRAM`, or lcascope]
     #[arg(long, value_name = "COMMAND")]
     pub remote_program: Option<String>,
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]

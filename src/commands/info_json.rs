@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use toml::Table as Toml;
 
-use super::info::RunRead;
+use super::run_read::RunRead;
 use crate::app::GroupSums;
 use crate::query::data_lints;
 use crate::record::{Losses, RunHeader, StepSummary};

@@ -21,6 +21,7 @@ mod record;
 mod repeats;
 mod report;
 mod resume;
+mod run_read;
 mod selftest;
 mod train;
 mod verify_repair;

@@ -108,6 +108,8 @@ impl Remote {
             Err(_) => None,
         };
         let Some(greeting) = greeting else {
+            // Whatever runs there has nobody to talk to.
+            drop((requests, answers));
             return Err(self.how_it_ended(child, &words));
         };
         greeting.check(&self.host).map_err(Trouble::Final)?;
@@ -344,11 +346,11 @@ impl Shown<'_> {
         child.end(Some(link.pipes));
         match trouble {
             Trouble::Lost(why) => Stopped::Lost(why),
-            Trouble::Final(error) => self.broken(error.to_string()),
+            Trouble::Final(error) => self.broken(&error.to_string()),
         }
     }
 
-    fn broken(&mut self, why: String) -> Stopped {
+    fn broken(&self, why: &str) -> Stopped {
         let why = format!("{why}; the screen shows what was read before");
         self.send(FeedEvent::Broken(why));
         Stopped::ForGood
@@ -421,7 +423,7 @@ impl Shown<'_> {
                     }
                 }
                 Trouble::Final(error) => {
-                    self.broken(error.to_string());
+                    self.broken(&error.to_string());
                     return None;
                 }
             }

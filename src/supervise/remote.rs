@@ -221,9 +221,12 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 #[must_use]
 pub fn elsewhere(path: &Path) -> Option<Result<ExitCode, Failure>> {
     let there = RemotePath::parse(path)?;
-    let argument = |argument: OsString| match argument.as_os_str() == path.as_os_str() {
-        true => there.path.clone().into(),
-        false => argument,
+    let argument = |argument: OsString| {
+        if argument.as_os_str() == path.as_os_str() {
+            there.path.clone().into()
+        } else {
+            argument
+        }
     };
     Some(there.run(env::args_os().skip(1).map(argument).collect()))
 }
