@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use super::window::Window;
 
-/// Playback speeds in steps per second, and the index of the initial one.
-const RATES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2000.0];
-const FIRST: usize = 3;
+/// Playback speeds in steps per second.
+const RATES: [f64; 13] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2e3, 1e4, 5e4, 2e5, 1e6,
+];
+/// About the seconds that a replay of a whole run takes at first.
+const WHOLE: u64 = 20;
 
 /// The playback speed, and the replay if one was started. All methods take `end`, the number of steps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Playback {
-    /// Index of the speed.
-    speed: usize,
+    /// Index of the speed; none until a replay is started or the speed changed.
+    speed: Option<usize>,
     replay: Option<Replay>,
 }
 
@@ -23,20 +26,12 @@ struct Replay {
     playing: bool,
 }
 
-impl Default for Playback {
-    fn default() -> Self {
-        Self {
-            speed: FIRST,
-            replay: None,
-        }
-    }
-}
-
 impl Playback {
     /// Returns the speed in steps per second while a replay is playing.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
-        self.replay?.playing.then_some(RATES[self.speed])
+        let rate = RATES[self.speed.unwrap_or_default()];
+        self.replay?.playing.then_some(rate)
     }
 
     /// Returns true if a replay is paused.
@@ -65,13 +60,22 @@ impl Playback {
     }
 
     /// Plays faster or slower, and returns the speed in words.
-    pub(super) fn change_speed(&mut self, faster: bool) -> String {
-        self.speed = if faster {
-            (self.speed + 1).min(RATES.len() - 1)
+    pub(super) fn change_speed(&mut self, faster: bool, end: u64) -> String {
+        let speed = self.speed_for(end);
+        let speed = if faster {
+            (speed + 1).min(RATES.len() - 1)
         } else {
-            self.speed.saturating_sub(1)
+            speed.saturating_sub(1)
         };
-        format!("replay speed: {} steps/s", RATES[self.speed])
+        self.speed = Some(speed);
+        format!("replay speed: {} steps/s", RATES[speed])
+    }
+
+    fn speed_for(&self, end: u64) -> usize {
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let wanted = (end / WHOLE) as f64;
+        let slower = || RATES.iter().filter(|rate| **rate < wanted).count();
+        (self.speed).unwrap_or_else(|| slower().min(RATES.len() - 1))
     }
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.
@@ -79,6 +83,7 @@ impl Playback {
         match &mut self.replay {
             Some(replay) => replay.playing = !replay.playing,
             None => {
+                self.speed = Some(self.speed_for(end));
                 let cursor = window.cursor(end).unwrap_or(0);
                 let from = if cursor + 1 >= end { 0 } else { cursor };
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -129,13 +134,32 @@ mod tests {
         app.event(finished());
         app.act(Action::Freeze);
         assert_eq!(app.nav.window.visible(20), 0..1);
-        assert!(app.tick(Duration::from_millis(500)));
+        assert!(app.tick(Duration::from_secs(5)));
         assert_eq!(app.nav.window.cursor(20), Some(5));
         app.act(Action::Freeze);
         assert!(!app.tick(Duration::from_secs(1)), "paused");
         app.act(Action::Freeze);
-        assert!(app.tick(Duration::from_secs(9)));
+        assert!(app.tick(Duration::from_secs(15)));
         assert!(app.nav.window.follows() && app.playback.rate().is_none());
+    }
+
+    #[test]
+    fn a_whole_run_takes_about_twenty_seconds_at_first() {
+        for (end, rate) in [
+            (0, 1.0),
+            (20, 1.0),
+            (200, 10.0),
+            (400, 20.0),
+            (401, 20.0),
+            (9_000, 500.0),
+            (1 << 60, 1e6),
+        ] {
+            let mut playback = Playback::default();
+            playback.play_or_pause(&mut Window::default(), end);
+            assert_eq!(playback.rate(), Some(rate), "{end} steps");
+            let said = playback.change_speed(true, end);
+            assert!(rate == 1e6 || playback.rate() > Some(rate), "{said}");
+        }
     }
 
     #[test]
@@ -143,7 +167,7 @@ mod tests {
         let mut app = app(Origin::Replay);
         app.event(finished());
         app.act(Action::Freeze);
-        app.tick(Duration::from_secs(1));
+        app.tick(Duration::from_secs(10));
         app.act(Action::Move(-2));
         assert_eq!(app.nav.window.cursor(20), Some(8));
         assert_eq!(app.nav.window.visible(20), 0..20);

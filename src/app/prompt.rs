@@ -139,7 +139,7 @@ impl App {
             word == commands::sort_word(*sort) || word.eq_ignore_ascii_case(sort.name())
         });
         match found {
-            Some(sort) => self.nav.sort = sort,
+            Some(sort) => self.sort(sort),
             None => {
                 let there = Sort::ALL.map(commands::sort_word).join(", ");
                 self.overlays
@@ -259,7 +259,16 @@ impl App {
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.nav.window.move_by(by, end);
         if self.cursor() != Some(step) {
-            self.overlays.say(format!("step {step} does not exist yet"));
+            let so_far = if self.model.is_running() {
+                " so far"
+            } else {
+                ""
+            };
+            self.overlays.say(match end {
+                0 => "the run has no steps yet".to_owned(),
+                1 => format!("the run has only step 0{so_far}"),
+                _ => format!("the run has steps 0 to {}{so_far}", end - 1),
+            });
         }
     }
 

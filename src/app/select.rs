@@ -113,6 +113,15 @@ impl App {
         }
     }
 
+    /// Changes the order of the list on screen and selects its first row.
+    pub(super) fn sort(&mut self, sort: Sort) {
+        self.nav.sort = sort;
+        let (list, selected) = self.list();
+        if let Some(&first) = list.first() {
+            *selected = first;
+        }
+    }
+
     /// Selects an item of the list on screen.
     pub(super) fn choose(&mut self, item: usize) {
         let (list, selected) = self.list();
@@ -307,13 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn sorting_selects_the_first_row() {
+        let mut app = app();
+        app.act(Action::Select(i64::MAX));
+        assert_eq!(Some(&app.nav.layer), app.listed_layers().last());
+        for _ in Sort::ALL {
+            app.act(Action::Sort);
+            assert_eq!(Some(&app.nav.layer), app.listed_layers().first());
+            app.act(Action::Select(1));
+        }
+        app.act(Action::Select(i64::MAX));
+        command(&mut app, "sort hurts");
+        assert_eq!(Some(&app.nav.layer), app.listed_layers().first());
+        app.act(Action::Select(i64::MAX));
+        app.act(Action::Select(i64::MIN));
+        assert_eq!(Some(&app.nav.layer), app.listed_layers().first());
+    }
+
+    #[test]
     fn commands_jump_to_steps_and_open_layers() {
         let mut app = app();
         command(&mut app, "2");
         assert_eq!(app.nav.window.cursor(4), Some(2));
         command(&mut app, "400");
         assert_eq!(app.nav.window.cursor(4), Some(3));
-        assert!(app.overlays.notice().contains("400"));
+        assert_eq!(app.overlays.notice(), "the run has steps 0 to 3 so far");
         command(&mut app, "layer fc");
         assert_eq!(
             (app.nav.depth, app.overlays.notice()),

@@ -109,8 +109,8 @@ impl App {
                 self.playback.play_or_pause(&mut nav.window, end);
             }
             Action::Freeze => nav.window.toggle_freeze(end),
-            Action::Faster => overlays.say(self.playback.change_speed(true)),
-            Action::Slower => overlays.say(self.playback.change_speed(false)),
+            Action::Faster => overlays.say(self.playback.change_speed(true, end)),
+            Action::Slower => overlays.say(self.playback.change_speed(false, end)),
             Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => nav.turn(action),
@@ -124,7 +124,7 @@ impl App {
             Action::Compare => self.toggle_comparison(),
             Action::Copy => self.request(Effect::Copy),
             Action::Export => self.request(|shown| Effect::Export(shown, None)),
-            Action::Sort => nav.sort = nav.sort.next(),
+            Action::Sort => self.sort(self.nav.sort.next()),
             Action::Pool if nav.comparing => nav.means = !nav.means,
             Action::Pool => nav.one_layer = !nav.one_layer,
             Action::Focus if nav.comparing => nav.chart = nav.chart.wrapping_add(1),

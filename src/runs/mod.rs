@@ -1,6 +1,6 @@
 //! Runs in folders: what a row of a list says of each, which runs to list, and in which order.
 //!
-//! [`scan`] finds the files, [`RunFacts`] is read from each in another process, and [`RunCache`] keeps the facts of
+//! [`mod@scan`] finds the files, [`RunFacts`] is read from each in another process, and [`RunCache`] keeps the facts of
 //! files that have not changed. [`Column`] has the cells of a row, [`Filter`] what was typed to choose rows, and
 //! [`differing`] the settings that are not the same in all runs.
 

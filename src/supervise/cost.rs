@@ -1,4 +1,4 @@
-//! What a run takes: memory, disk space and time, estimated before its first step.
+//! The memory, disk space and time of a run, estimated before its first step.
 
 use std::path::Path;
 use std::time::Duration;

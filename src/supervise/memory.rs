@@ -210,7 +210,7 @@ mod tests {
         );
         let params = fault("mnist-fc", None, 1 << 20).unwrap();
         assert!(
-            params.contains("the network's 84060 parameters need at least 5.2 MiB"),
+            params.contains("the network's 84060 parameters need at least 4.6 MiB"),
             "{params}"
         );
     }

@@ -265,7 +265,7 @@ pub fn print_once(
     }
 }
 
-/// Prints a frame with its colours, which [`print`](super::print) would not.
+/// Prints a frame with its colours, which [`print`](super::print()) would not.
 fn print_frame(frame: &[u8]) -> Result<ExitCode, Failure> {
     match io::stdout().write_all(frame) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -47,6 +47,16 @@ const fn shift(key: Key) -> KeyName {
     )
 }
 
+const fn ctrl(key: Key) -> KeyName {
+    KeyName::new(
+        key,
+        Held {
+            ctrl: true,
+            ..Held::NONE
+        },
+    )
+}
+
 const fn bind(name: &'static str, action: Action, keys: &'static [KeyName]) -> Binding {
     Binding { name, action, keys }
 }
@@ -103,6 +113,14 @@ pub const GROUPS: &[Group] = &[
                 Action::Select(10),
                 &[plain(Key::PageDown)],
             ),
+        ],
+    },
+    Group {
+        help: "select the first or the last",
+        footer: "",
+        bindings: &[
+            bind("select-first", Action::Select(i64::MIN), &[ctrl(Key::Home)]),
+            bind("select-last", Action::Select(i64::MAX), &[ctrl(Key::End)]),
         ],
     },
     Group {

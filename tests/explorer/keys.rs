@@ -201,8 +201,8 @@ impl Explorer {
                     .wait_until("a parameter", |screen| tabs(screen).contains(" ["));
                 return true;
             }
-            "select-up" | "select-page-up" => "conv1",
-            "select-down" | "select-page-down" => "readout",
+            "select-up" | "select-page-up" | "select-first" => "conv1",
+            "select-down" | "select-page-down" | "select-last" => "readout",
             _ => return false,
         };
         self.press(key);
@@ -336,6 +336,7 @@ impl Explorer {
     fn try_speed(&self, name: &str, key: &str) {
         self.press("<");
         self.press("<");
+        self.press(">");
         self.press("Home");
         self.is_at(|step| step == 0);
         self.press("Space");

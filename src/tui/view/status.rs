@@ -42,15 +42,18 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
         _ => format!(" steps {}-{}", entry.first, entry.end - 1),
     };
     let change = words::number(entry.loss_after - entry.loss_before);
-    let mut accuracy = format!("acc {:.2}%", entry.train_accuracy * 100.0);
-    if entry.test_accuracy.is_finite() {
-        let _ = write!(accuracy, "/{:.2}%", entry.test_accuracy * 100.0);
-    }
     let mut parts = vec![(0, format!("loss {}", words::loss(entry.loss_after)))];
     if entry.test_loss.is_finite() {
         parts.push((3, format!("held-out {}", words::loss(entry.test_loss))));
     }
-    parts.push((5, accuracy));
+    // A loss without classes has no accuracy.
+    if entry.train_accuracy.is_finite() {
+        let mut accuracy = format!("acc {:.2}%", entry.train_accuracy * 100.0);
+        if entry.test_accuracy.is_finite() {
+            let _ = write!(accuracy, "/{:.2}%", entry.test_accuracy * 100.0);
+        }
+        parts.push((5, accuracy));
+    }
     parts.push((1, format!("{delta} {}", change.trim_start())));
     // The residual is shown wherever LCA is.
     let residual = words::number(entry.residual);
