@@ -65,3 +65,6 @@ pub mod supervise;
 pub mod text;
 pub mod tui;
 pub mod view_files;
+
+#[cfg(test)]
+mod vision;

@@ -1,8 +1,8 @@
 //! Colours on white paper: blue helps, orange hurts, and series are distinguishable to colour-blind readers.
 //!
-//! [`HELP`] and [`HURT`] are the terminal theme's. Up to eight series have Okabe and Ito's colours (*Color Universal
-//! Design*, 2008) in an order that keeps neighbours distinct; more are taken from a ramp from dark blue to yellow with
-//! rising luminance, which shows their order.
+//! [`HELP`] and [`HURT`] are the terminal theme's. Up to eight series have colours that were found by a search: as far
+//! from each other and from these two as possible, for every kind of colour vision. More are taken from a ramp from dark
+//! blue to yellow with rising luminance, which shows their order.
 
 /// An sRGB colour: red, green, blue.
 pub type Rgb = [u8; 3];
@@ -17,15 +17,16 @@ pub const HURT: Rgb = [0xd5, 0x5e, 0x00];
 /// No measurement.
 pub const GAP: Rgb = [0xc0, 0xc0, 0xc0];
 
+/// Neither blue nor orange, which stand for signs.
 const SERIES: [Rgb; 8] = [
-    [0x00, 0x72, 0xb2],
-    [0xd5, 0x5e, 0x00],
-    [0x00, 0x9e, 0x73],
-    [0xcc, 0x79, 0xa7],
-    [0x56, 0xb4, 0xe9],
-    [0xe6, 0x9f, 0x00],
-    [0x20, 0x20, 0x20],
-    [0xc8, 0xb9, 0x00],
+    [0x55, 0x11, 0xff],
+    [0xaa, 0x00, 0x77],
+    [0x00, 0x55, 0x00],
+    [0x00, 0xcc, 0xaa],
+    [0xcc, 0xaa, 0x55],
+    [0x33, 0x11, 0x22],
+    [0xbb, 0xaa, 0xee],
+    [0x00, 0x00, 0x77],
 ];
 
 /// Dark blue to yellow, evenly spaced.
@@ -96,6 +97,7 @@ fn along(colors: &[Rgb], place: f64) -> Rgb {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::{VISIONS, contrasts, distance};
 
     fn luminance(rgb: Rgb) -> f64 {
         let linear = rgb.map(|byte| {
@@ -121,6 +123,31 @@ mod tests {
             assert!(both[0] < last[0] && both[1] < last[1], "{place}");
             assert!((both[0] - both[1]).abs() < 0.11, "{place}: {both:?}");
             last = both;
+        }
+    }
+
+    #[test]
+    fn series_differ_from_each_other_and_from_signs_for_every_colour_vision() {
+        for (at, one) in SERIES.into_iter().enumerate() {
+            let [_, on_white] = contrasts(one);
+            assert!(on_white > 2.0, "{at}: {on_white}");
+            for (name, vision) in &VISIONS {
+                let apart = |other| distance(vision, one, other);
+                for (before, other) in SERIES.into_iter().enumerate().take(at) {
+                    assert!(
+                        apart(other) > 27.0,
+                        "{name} {at} {before}: {}",
+                        apart(other)
+                    );
+                }
+                for sign in [HELP, HURT] {
+                    assert!(
+                        apart(sign) > 20.0,
+                        "{name} {at} and a sign: {}",
+                        apart(sign)
+                    );
+                }
+            }
         }
     }
 

@@ -34,6 +34,3 @@ pub use run::{Exit, Feeds, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
 pub use wait::{Waited, wait};
-
-#[cfg(test)]
-mod vision;

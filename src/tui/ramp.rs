@@ -46,25 +46,20 @@ const HURT_16: [Color; 4] = [
     Color::LightYellow,
 ];
 
-/// Colours of series without order or sign, of middle luminance like the named styles. The true colours equal those of
-/// the 256.
+/// Colours of series without order or sign, of middle luminance like the named styles, and none like those of help and
+/// hurt. The true colours equal those of the 256.
 const CATEGORIES: [(u8, [u8; 3]); 8] = [
     (93, [135, 0, 255]),
     (65, [95, 135, 95]),
     (126, [175, 0, 135]),
-    (32, [0, 135, 215]),
-    (166, [215, 95, 0]),
+    (102, [135, 135, 135]),
+    (200, [255, 0, 215]),
     (139, [175, 135, 175]),
     (99, [135, 95, 255]),
     (59, [95, 95, 95]),
 ];
-/// The four of the 16 colours that are legible on both black and white in xterm.
-const CATEGORIES_16: [Color; 4] = [
-    Color::LightBlue,
-    Color::Red,
-    Color::Magenta,
-    Color::DarkGray,
-];
+/// Those of the 16 colours that are legible on both black and white in xterm and do not stand for a sign.
+const CATEGORIES_16: [Color; 2] = [Color::Magenta, Color::DarkGray];
 const MARKS: [char; 8] = ['*', 'o', '+', 'x', '%', '@', '&', '~'];
 
 impl Theme {
@@ -231,7 +226,7 @@ fn nearest<T: Copy, const N: usize>(stops: [T; N], strength: f64) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::vision::{VISIONS, contrasts, distance, lab, rgb_of};
+    use crate::vision::{VISIONS, contrasts, distance, lab, rgb_of};
 
     const LEVELS: [ColorLevel; 3] = [
         ColorLevel::TrueColor,
@@ -272,7 +267,7 @@ mod tests {
         for (level, most) in [
             (ColorLevel::TrueColor, 8),
             (ColorLevel::Ansi256, 8),
-            (ColorLevel::Ansi16, 4),
+            (ColorLevel::Ansi16, 2),
             (ColorLevel::None, 1),
         ] {
             let theme = Theme::new(level, Glyphs::Braille);
@@ -385,14 +380,26 @@ mod tests {
             for (second, (_, other)) in CATEGORIES.into_iter().enumerate().take(first) {
                 for (name, vision) in &VISIONS {
                     let apart = distance(vision, one, other);
-                    assert!(apart > 18.0, "{name} {first} {second}: {apart}");
+                    assert!(apart > 14.0, "{name} {first} {second}: {apart}");
                 }
                 assert_ne!(theme.category(first).mark, theme.category(second).mark);
+            }
+            for (name, vision) in &VISIONS {
+                for sign in [theme.help, theme.hurt] {
+                    let apart = distance(vision, one, rgb(sign.fg.unwrap()));
+                    assert!(apart > 15.0, "{name} {first} and a sign: {apart}");
+                }
             }
         }
         assert_eq!(theme.category(Theme::CATEGORIES), theme.category(0));
         for color in CATEGORIES_16 {
             assert!(contrasts(rgb(color)).into_iter().all(|ratio| ratio >= 3.0));
+            let theme = Theme::new(ColorLevel::Ansi16, Glyphs::Braille);
+            assert!(
+                ![theme.help, theme.hurt]
+                    .iter()
+                    .any(|sign| sign.fg == Some(color))
+            );
         }
         assert_eq!(
             Theme::new(ColorLevel::None, Glyphs::Ascii)

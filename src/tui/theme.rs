@@ -252,7 +252,7 @@ impl Theme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::vision::{VISIONS, contrasts, distance, rgb_of};
+    use crate::vision::{VISIONS, contrasts, distance, rgb_of};
 
     const SWATCHES: [Swatch; 8] = [BLUE, ORANGE, ROSE, GREEN, TEAL, AMBER, RED, GREY];
 

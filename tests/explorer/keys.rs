@@ -55,6 +55,7 @@ fn tmux_name(key: KeyName) -> String {
     match (held.ctrl, held.alt, held.shift) {
         (false, false, false) => name,
         (false, false, true) => format!("S-{name}"),
+        (true, false, false) => format!("C-{name}"),
         _ => panic!("{key}: say what tmux calls it"),
     }
 }
@@ -334,10 +335,9 @@ impl Explorer {
 
     /// Tests a speed key: at two steps per second, a replay lasts long enough to change its speed.
     fn try_speed(&self, name: &str, key: &str) {
-        self.press("<");
-        self.press("<");
-        self.press(">");
-        self.press("Home");
+        for key in ["<", "<", "<", ">", "Home"] {
+            self.press(key);
+        }
         self.is_at(|step| step == 0);
         self.press("Space");
         self.says("playing 2 steps/s");

@@ -1,11 +1,11 @@
 //! Simulation of colour vision, for the tests of the palettes.
 
 /// The rows of a matrix from linear red, green and blue to those perceived.
-pub(super) type Vision = [[f64; 3]; 3];
+pub type Vision = [[f64; 3]; 3];
 
 /// The kinds of colour vision (Machado et al. 2009, severity 1).
 #[rustfmt::skip]
-pub(super) const VISIONS: [(&str, Vision); 4] = [
+pub const VISIONS: [(&str, Vision); 4] = [
     ("normal", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
     ("protanopia", [[0.152_286, 1.052_583, -0.204_868], [0.114_503, 0.786_281, 0.099_216], [-0.003_882, -0.048_116, 1.051_998]]),
     ("deuteranopia", [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_820, 0.042_940, 0.968_881]]),
@@ -13,7 +13,7 @@ pub(super) const VISIONS: [(&str, Vision); 4] = [
 ];
 
 /// The RGB value of one of the 256 colours, in the cube or the grey ramp.
-pub(super) fn rgb_of(index: u8) -> [u8; 3] {
+pub fn rgb_of(index: u8) -> [u8; 3] {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     if index >= 232 {
         return [8 + 10 * (index - 232); 3];
@@ -34,14 +34,14 @@ fn linear(rgb: [u8; 3]) -> [f64; 3] {
 }
 
 /// WCAG 2 contrast ratios against black and white.
-pub(super) fn contrasts(rgb: [u8; 3]) -> [f64; 2] {
+pub fn contrasts(rgb: [u8; 3]) -> [f64; 2] {
     let [r, g, b] = linear(rgb);
     let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
     [(luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)]
 }
 
 /// CIE Lab coordinates as perceived with a kind of colour vision; L* is 16 too large.
-pub(super) fn lab(vision: &Vision, rgb: [u8; 3]) -> [f64; 3] {
+pub fn lab(vision: &Vision, rgb: [u8; 3]) -> [f64; 3] {
     let light = linear(rgb);
     let dot = |row: [f64; 3]| row.iter().zip(light).map(|(m, c)| m * c).sum::<f64>();
     let seen = vision.map(|row| dot(row).clamp(0.0, 1.0));
@@ -58,7 +58,7 @@ pub(super) fn lab(vision: &Vision, rgb: [u8; 3]) -> [f64; 3] {
 }
 
 /// The perceived distance of two colours (CIE 1976).
-pub(super) fn distance(vision: &Vision, one: [u8; 3], other: [u8; 3]) -> f64 {
+pub fn distance(vision: &Vision, one: [u8; 3], other: [u8; 3]) -> f64 {
     let pairs = lab(vision, one).into_iter().zip(lab(vision, other));
     pairs.map(|(p, q)| (p - q).powi(2)).sum::<f64>().sqrt()
 }
