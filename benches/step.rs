@@ -157,17 +157,16 @@ fn allocation(criterion: &mut Criterion) {
                 before: 1.0,
                 after: 0.9,
             };
+            let evaluate = |alpha: f64, out: &mut PointEvaluation| -> Result<(), Infallible> {
+                if alpha < 1.0 && out.train.gradient.is_empty() {
+                    out.clone_from(&inner);
+                }
+                Ok(())
+            };
             group.bench_function(
                 BenchmarkId::new(format!("{threads} threads"), params),
                 |bencher| {
                     bencher.iter(|| {
-                        let evaluate =
-                            |alpha: f64, out: &mut PointEvaluation| -> Result<(), Infallible> {
-                                if alpha < 1.0 && out.train.gradient.is_empty() {
-                                    out.clone_from(&inner);
-                                }
-                                Ok(())
-                            };
                         let Ok(integral) =
                             integrator.integrate(&from, &to, &start, &mut end, evaluate);
                         let path = integrator.path(&integral, &from, &to, &start, &end);
@@ -175,7 +174,6 @@ fn allocation(criterion: &mut Criterion) {
                     });
                 },
             );
-            let evaluate = |_: f64, _: &mut PointEvaluation| -> Result<(), Infallible> { Ok(()) };
             let Ok(integral) = integrator.integrate(&from, &to, &start, &mut end, evaluate);
             group.bench_function(
                 BenchmarkId::new(format!("{threads} threads, allocation alone"), params),
