@@ -79,6 +79,6 @@ impl<'a> Bars<'a> {
     #[must_use]
     pub fn layer(&self, layer: usize) -> Vec<f64> {
         let columns = self.0.iter();
-        columns.map(|column| column.layer_sums(layer).lca).collect()
+        columns.map(|column| column.lca(layer)).collect()
     }
 }

@@ -238,11 +238,7 @@ impl Table<'_> {
             .collect();
         let total = own(self.steps.total_sums().lca);
         let layers: Vec<f64> = std::iter::once(total)
-            .chain(
-                listed
-                    .iter()
-                    .map(|&layer| own(self.steps.layer_sums(layer).lca)),
-            )
+            .chain(listed.iter().map(|&layer| own(self.steps.lca(layer))))
             .collect();
         let off = by_class
             .iter()

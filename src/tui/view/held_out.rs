@@ -81,8 +81,7 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
     ];
     let ranges = [&view.at, &view.window, &view.all];
     let row = |&layer: &usize| {
-        let [at, window, all] =
-            ranges.map(|steps| (steps.layer_sums(layer).lca, steps.held_out_lca(layer)));
+        let [at, window, all] = ranges.map(|steps| (steps.lca(layer), steps.held_out_lca(layer)));
         let split = answers[1].and_then(|found| found.layers.get(layer));
         let count = |count: Option<u64>| {
             let text = count.map_or_else(|| "-".to_owned(), |count| count.to_string());

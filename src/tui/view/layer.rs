@@ -337,7 +337,7 @@ fn draw_lines(
     }
     let sum: f64 = units.groups.iter().map(|group| group.total).sum();
     let stretch = app.model.timeline.stretch(&units.steps());
-    let whole = stretch.layer_sums(layer).lca;
+    let whole = stretch.lca(layer);
     let mut parts = vec![(0, vec![Span::raw(" sum of units "), lca(theme, sum)])];
     if stretch.steps() == units.steps() && !stretch.is_empty() {
         let (gap, residual) = (number(sum - whole), number(stretch.residual()));

@@ -276,7 +276,7 @@ impl<'a> Table<'a> {
             buf.set_string(self.area.x, y, mark, self.theme.accent);
         }
         self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
-        let share = self.view.all.layer_sums(layer).lca / self.total;
+        let share = self.view.all.lca(layer) / self.total;
         self.right(
             buf,
             y,
