@@ -68,7 +68,7 @@ pub enum Command {
         /// Folders, or run files [default: runs if it exists, otherwise the current folder]
         #[arg(value_name = "DIR")]
         places: Vec<PathBuf>,
-        /// Print JSON
+        /// Print one line of JSON for each file
         #[arg(long)]
         json: bool,
     },

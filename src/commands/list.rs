@@ -53,10 +53,10 @@ pub fn list(places: &[PathBuf], as_json: bool) -> Result<ExitCode, Failure> {
         by_age.then_with(|| a.name.cmp(&b.name))
     });
     if as_json {
-        let rows: Vec<Value> = rows.iter().map(row_as_json).collect();
-        let text = serde_json::to_string_pretty(&rows);
-        let text = text.map_err(|error| Failure::Other(error.to_string()))?;
-        return print(format!("{text}\n").as_bytes());
+        let lines: Vec<String> = (rows.iter())
+            .map(|row| format!("{}\n", row_as_json(row)))
+            .collect();
+        return print(lines.concat().as_bytes());
     }
     let mut left = String::new();
     for (file, run) in &list.left {
@@ -86,10 +86,11 @@ fn file_name(path: &Path) -> String {
     harmless(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// A row as JSON: `error` for a file that is not a run; numbers that are not known are null.
+/// A row as JSON, as docs/json.md describes it.
 fn row_as_json(entry: &RunEntry) -> Value {
     let mut row = Map::new();
-    row.insert("path".to_owned(), json!(entry.path.to_string_lossy()));
+    row.insert("schema".to_owned(), json!(1));
+    row.insert("file".to_owned(), json!(entry.path.to_string_lossy()));
     match &entry.content {
         Content::Run(facts) => row.extend(facts_as_json(facts)),
         Content::Unreadable(error) => drop(row.insert("error".to_owned(), json!(error))),

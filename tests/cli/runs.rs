@@ -17,11 +17,14 @@ fn listed(folder: &Path, cache: &Path) -> Vec<Value> {
     command.arg(folder);
     let outcome = Outcome::of(command);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    serde_json::from_str(&outcome.stdout).unwrap()
+    let lines = outcome.stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn row<'a>(rows: &'a [Value], name: &str) -> &'a Value {
-    let path = |row: &&Value| row["path"].as_str().unwrap().ends_with(name);
+    let path = |row: &&Value| row["file"].as_str().unwrap().ends_with(name);
     rows.iter()
         .find(path)
         .unwrap_or_else(|| panic!("no {name}: {rows:?}"))
