@@ -5,7 +5,7 @@
 //! error: what cannot be kept is read again.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -124,16 +124,50 @@ fn write(path: &Path, content: &CacheFile) -> io::Result<()> {
     remove_oldest(folder)
 }
 
-/// Removes the oldest files beyond [`MOST`].
+/// Removes the oldest cache files beyond [`MOST`].
 fn remove_oldest(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        files.push((entry.metadata()?.modified()?, entry.path()));
+        if is_cache_file(&entry.file_name()) {
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
     }
     files.sort();
     for (_, path) in files.iter().take(files.len().saturating_sub(MOST)) {
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+/// Returns true for names as [`RunCache::path`] gives them; the folder may hold files of others.
+fn is_cache_file(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.len() == 32 && name.iter().all(u8::is_ascii_hexdigit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_cache_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = RunCache::inside(folder.path());
+        let others = ["a.h5", "0123456789abcdef0123456789abcdeg", "0123"];
+        for name in others {
+            fs::write(folder.path().join(name), "of somebody").unwrap();
+        }
+        let places: Vec<_> = (0..MOST + 3)
+            .map(|_| tempfile::tempdir().unwrap())
+            .collect();
+        for place in &places {
+            cache.store(place.path(), []);
+        }
+        let there = |name: &str| folder.path().join(name).exists();
+        assert!(others.into_iter().all(there));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST + 3);
+        let last = cache.path(places[MOST + 2].path()).unwrap();
+        assert!(last.exists());
+    }
 }
