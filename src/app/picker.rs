@@ -135,7 +135,7 @@ impl Picker {
         let mut differing = differing(&all);
         // It has a column of its own.
         differing.retain(|(key, _)| key.split('.').next() != Some("network"));
-        // What is special about a layer says most, then what has the most values.
+        // Settings of single layers first, then those with the most values.
         differing.sort_by_cached_key(|(key, values)| {
             let distinct: BTreeSet<&&str> = values.iter().collect();
             (*key != "layer", Reverse(distinct.len()))

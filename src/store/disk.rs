@@ -286,8 +286,8 @@ pub fn warning(path: &Path) -> Option<String> {
 /// Set in the environment to take a file for one that another machine writes.
 const ELSEWHERE: &str = "LCASCOPE_REOPEN";
 
-/// Whether another machine is writing a file, so that only opening it again shows what is new: HDF5 does not support
-/// SWMR on network file systems.
+/// Returns true if another machine is writing a file. New steps then only show when it is opened again: HDF5 does not
+/// support SWMR on network file systems.
 #[must_use]
 pub fn is_written_elsewhere(path: &Path, state: &RunState) -> bool {
     let is_elsewhere =

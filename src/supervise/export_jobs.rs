@@ -4,8 +4,7 @@
 //! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
 //! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only or on
 //! another machine, in the working directory. Runs that are compared have a file each; on the clipboard they are one
-//! table, whose first
-//! column names the run.
+//! table, whose first column names the run.
 
 use std::ffi::OsStr;
 use std::fs;

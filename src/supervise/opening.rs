@@ -51,7 +51,7 @@ pub struct Opener<'a> {
     pub ssh: &'a Ssh,
     pub options: &'a ScreenOptions,
     pub signals: &'a Signals,
-    /// Whether a screen is drawn meanwhile.
+    /// True if a screen is drawn meanwhile.
     pub on_screen: bool,
 }
 

@@ -143,7 +143,7 @@ impl RemotePath {
         let host = &self.host;
         let lost = |error: io::Error| Failure::Other(format!("cannot reach {host}: {error}"));
         let mut command = Ssh::new(None, None)?.command(host, true);
-        // What ssh and the program say there, they say here.
+        // The standard error of ssh, and of the program there, is ours.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut ssh = command
             .spawn()

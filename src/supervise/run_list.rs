@@ -35,19 +35,19 @@ pub struct RunList {
     readers: Readers,
     /// Files left by killed runs, and the runs that they were to replace.
     pub left: Vec<(PathBuf, PathBuf)>,
-    /// Whether anything has been read that is not in the cache.
+    /// Set if something has been read that is not in the cache.
     news: bool,
 }
 
 struct KnownFile {
     stamp: Option<Stamp>,
     content: Content,
-    /// Whether a process is reading it.
+    /// Set while a process reads it.
     pending: bool,
 }
 
 impl KnownFile {
-    /// Whether the file must be read again even if it has not changed: whether a writer lives does not show in it.
+    /// Returns true if the file must be read again even if it has not changed: it does not show the death of its writer.
     fn is_live(&self) -> bool {
         matches!(&self.content, Content::Run(facts) if facts.status.live)
     }
@@ -111,7 +111,7 @@ impl RunList {
             if file.pending {
                 unread.push((stamp_time(&file), path.clone()));
             }
-            // What is being read again is announced once it has been.
+            // A file that is read again is announced afterwards.
             if is_new || !file.pending {
                 changed.push(entry(&path, &file, &self.places));
             }

@@ -122,7 +122,7 @@ pub trait Sink {
         false
     }
 
-    /// Whether the state is wanted when the training ends before its last planned step, to resume from.
+    /// Returns true if the training is to save its state when it ends before its last planned step.
     fn wants_last_checkpoint(&self) -> bool {
         true
     }

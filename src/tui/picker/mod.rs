@@ -35,7 +35,7 @@ pub fn pick(
     options: &ScreenOptions,
     signals: &Receiver<i32>,
 ) -> io::Result<PickerEnd> {
-    // What others print is shown once the terminal has been restored.
+    // Lines printed by others are kept until the terminal has been restored.
     let (said, _) = crossbeam_channel::bounded(STRAY);
     let mut updates = updates.clone();
     let mut painter = Painter::new(options.fps);
