@@ -15,7 +15,7 @@ use super::run_model::RunModel;
 use super::stretch::Stretch;
 use super::window::Window;
 use crate::record::RunHeader;
-use crate::runs::{Settings, differing, in_short, settings};
+use crate::runs::{Settings, are_repeats, differing, in_short, rank, settings};
 
 /// A run that is compared with the first. It has its own feed, but uses the first run's cursor and window.
 pub struct Other {
@@ -44,7 +44,7 @@ impl Others {
         let differences = differences(&headers);
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (run, header) in headers.iter().enumerate() {
-            let same = |group: &&mut Vec<usize>| is_repeat(headers[group[0]], header);
+            let same = |group: &&mut Vec<usize>| are_repeats(headers[group[0]], header);
             match groups.iter_mut().find(same) {
                 Some(group) => group.push(run),
                 None => groups.push(vec![run]),
@@ -79,7 +79,7 @@ fn differences(headers: &[&RunHeader]) -> Vec<String> {
         .collect();
     let all: Vec<&Settings> = all.iter().collect();
     let mut differing = differing(&all);
-    differing.sort_by_key(|(key, _)| (*key != "layer", *key == "seed"));
+    differing.sort_by_key(|(key, _)| (rank(key), *key == "seed"));
     let of_run = |run: usize| {
         let own = differing
             .iter()
@@ -90,21 +90,6 @@ fn differences(headers: &[&RunHeader]) -> Vec<String> {
         words.join(" ")
     };
     (0..headers.len()).map(of_run).collect()
-}
-
-/// Returns true if two runs differ at most in their seeds, and in what does not affect the numbers.
-fn is_repeat(a: &RunHeader, b: &RunHeader) -> bool {
-    (&a.network, &a.layout, &a.dataset_sha256) == (&b.network, &b.layout, &b.dataset_sha256)
-        && (&a.integrator, a.slice_size, a.train_index.len())
-            == (&b.integrator, b.slice_size, b.train_index.len())
-        && settings(&a.config) == settings(&b.config)
-}
-
-/// Returns the letter by which a run is called beside others.
-#[must_use]
-pub fn letter(run: usize) -> String {
-    let letter = u8::try_from(run).ok().filter(|run| *run < 26);
-    letter.map_or_else(|| "?".to_owned(), |run| char::from(b'A' + run).to_string())
 }
 
 /// Several runs side by side, in the first run's window.

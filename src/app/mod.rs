@@ -47,7 +47,7 @@ mod window;
 pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
-pub use compare::{Both, Comparison, Other, Others, letter};
+pub use compare::{Both, Comparison, Other, Others};
 pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;

@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use crate::runs::{Column, Content, Filter, ListUpdate, RunEntry, Settings, differing, in_short};
+use crate::runs::{
+    Column, Content, Filter, ListUpdate, RunEntry, Settings, differing, in_short, rank,
+};
 
 /// The most runs that can be opened together.
 pub const MOST_OPEN: usize = 16;
@@ -135,10 +137,9 @@ impl Picker {
         let mut differing = differing(&all);
         // It has a column of its own.
         differing.retain(|(key, _)| key.split('.').next() != Some("network"));
-        // Settings of single layers first, then those with the most values.
         differing.sort_by_cached_key(|(key, values)| {
             let distinct: BTreeSet<&&str> = values.iter().collect();
-            (*key != "layer", Reverse(distinct.len()))
+            (rank(key), Reverse(distinct.len()))
         });
         let text = |run: usize| -> String {
             let said = differing.iter().filter(|(_, values)| values[run] != "–");

@@ -137,13 +137,8 @@ impl App {
             Action::Findings => overlays.show(Overlay::Findings),
             Action::Worse => self.visit_worst(-1),
             Action::Milder => self.visit_worst(1),
-            Action::NextClass if nav.comparing => nav.run = (nav.run + 1) % self.others.runs.len(),
-            Action::PreviousClass if nav.comparing => {
-                let others = self.others.runs.len();
-                nav.run = (nav.run + others - 1) % others;
-            }
-            Action::NextClass => self.turn_class(true),
-            Action::PreviousClass => self.turn_class(false),
+            Action::NextClass => self.turn(true),
+            Action::PreviousClass => self.turn(false),
             Action::Command => overlays.ask_for(PromptKind::Command, String::new()),
             Action::Filter => overlays.ask_for(PromptKind::Filter, nav.filter.clone()),
             Action::Type(_)
@@ -181,8 +176,14 @@ impl App {
         });
     }
 
-    /// `n` and `N`: restricts to the next or the previous class.
-    fn turn_class(&mut self, forward: bool) {
+    /// `n` and `N`: restricts to the next or the previous class; in a comparison, selects the next or the previous run.
+    fn turn(&mut self, forward: bool) {
+        let others = self.others.runs.len();
+        if self.nav.comparing {
+            let step = if forward { 1 } else { others.saturating_sub(1) };
+            self.nav.run = (self.nav.run + step).checked_rem(others).unwrap_or(0);
+            return;
+        }
         match self.model.header.classes.len() {
             0 => self.overlays.say("this run has no classes"),
             count => self.nav.turn_class(forward, count),

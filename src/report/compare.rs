@@ -13,31 +13,8 @@ use crate::runs::{self, Settings};
 /// A result of a run: its name, its unit, and how to read it.
 type ComparedResult = (&'static str, Option<&'static str>, fn(&ReportedRun) -> f64);
 
-/// Keys that affect only what is measured.
-const MEASURED: [&str; 10] = [
-    "lca_size",
-    "lca_every",
-    "by_class",
-    "class_every",
-    "lca_test",
-    "tolerance",
-    "relative_tolerance",
-    "min_segments",
-    "max_segments",
-    "device",
-];
-
 /// Maximum number of differences named in a heading.
 const NAMED: usize = 3;
-
-/// Returns the label of a group: `A`, `B` …
-pub fn label(index: usize) -> String {
-    let letter = u8::try_from(index).ok().filter(|index| *index < 26);
-    match letter {
-        Some(index) => char::from(b'A' + index).to_string(),
-        None => format!("Z{index}"),
-    }
-}
 
 /// Writes what a reader must know.
 pub fn preface(document: &mut Document, groups: &[RunGroup], empty: &[&RunFile]) {
@@ -105,10 +82,7 @@ fn differing(groups: &[RunGroup]) -> Vec<(String, Vec<String>)> {
         let values = values.into_iter().map(str::to_owned);
         (key.to_owned(), values.collect())
     };
-    let mut differing: Vec<_> = runs::differing(&all).into_iter().map(owned).collect();
-    // Settings of the training come before those of its measurement.
-    differing.sort_by_key(|(key, _): &(String, Vec<String>)| MEASURED.contains(&key.as_str()));
-    differing
+    runs::differing(&all).into_iter().map(owned).collect()
 }
 
 /// Returns a group's heading: `A: learning_rate = 0.1 (3 runs)`.
@@ -152,7 +126,7 @@ pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), R
         let values = differing
             .iter()
             .map(|(_, values)| shortened(&values[index]));
-        columns.push(Column::text(label(index), values.collect()));
+        columns.push(Column::text(runs::letter(index), values.collect()));
     }
     let shown = differing.len();
     document.table(
@@ -166,7 +140,10 @@ pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), R
         groups.iter().map(mean).collect()
     };
     let mut columns = vec![
-        Column::text("configuration", (0..groups.len()).map(label).collect()),
+        Column::text(
+            "configuration",
+            (0..groups.len()).map(runs::letter).collect(),
+        ),
         Column::u64(
             "runs",
             None,

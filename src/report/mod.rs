@@ -67,7 +67,7 @@ pub fn report(runs: &[RunFile]) -> Result<Document, ReportError> {
         compare::differences(&mut document, &groups)?;
     }
     for (index, group) in groups.iter().enumerate() {
-        let label = compare::label(index);
+        let label = crate::runs::letter(index);
         let prefix = match groups.len() {
             1 => String::new(),
             _ => format!("{}-", label.to_ascii_lowercase()),

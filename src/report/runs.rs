@@ -12,7 +12,7 @@ use super::ReportError;
 use crate::export::{Exhibit, Table};
 use crate::query::{Analyst, Answer, Query, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
-use crate::runs::settings;
+use crate::runs::are_repeats;
 use crate::sheet::{self, SheetRequest, View};
 use crate::store::{RunReader, RunState};
 use crate::text::harmless;
@@ -78,7 +78,7 @@ pub fn grouped(runs: &[RunFile]) -> Result<(Vec<RunGroup<'_>>, Vec<&RunFile>), R
     for run in runs {
         let same = kinds.iter_mut().find(|(known, _)| {
             let first = known.first();
-            first.is_some_and(|first| are_alike(first.header(), run.header()))
+            first.is_some_and(|first| are_repeats(first.header(), run.header()))
         });
         let Some((known, copies)) = same else {
             kinds.push((vec![run], Vec::new()));
@@ -106,24 +106,6 @@ pub fn grouped(runs: &[RunFile]) -> Result<(Vec<RunGroup<'_>>, Vec<&RunFile>), R
         });
     }
     Ok((groups, empty))
-}
-
-/// Whether two runs differ only in their seed.
-fn are_alike(a: &RunHeader, b: &RunHeader) -> bool {
-    let said = |header: &RunHeader| {
-        (
-            header.network.clone(),
-            header.integrator.clone(),
-            header.slice_size,
-        )
-    };
-    let same = a.layout == b.layout
-        && a.classes == b.classes
-        && a.dataset_sha256 == b.dataset_sha256
-        && a.train_index.len() == b.train_index.len()
-        && a.histogram_edges == b.histogram_edges
-        && said(a) == said(b);
-    same && settings(&a.config) == settings(&b.config)
 }
 
 impl<'a> ReportedRun<'a> {
@@ -223,9 +205,9 @@ mod tests {
             of("seed = 2\ndata = \"b\"\nlearning_rate = 0.1\nthreads = 8\n[network]\nname = \"a\"");
         let other = of("seed = 2\nlearning_rate = 0.2\nthreads = 8\n[network]\nname = \"a\"");
         let network = of("seed = 2\nlearning_rate = 0.1\n[network]\nname = \"b\"");
-        assert!(are_alike(&first, &alike));
-        assert!(!are_alike(&first, &other) && !are_alike(&first, &network));
+        assert!(are_repeats(&first, &alike));
+        assert!(!are_repeats(&first, &other) && !are_repeats(&first, &network));
         // Invalid TOML is compared as text.
-        assert!(are_alike(&of("= 1"), &of("= 1")) && !are_alike(&of("= 1"), &of("= 2")));
+        assert!(are_repeats(&of("= 1"), &of("= 1")) && !are_repeats(&of("= 1"), &of("= 2")));
     }
 }

@@ -20,6 +20,20 @@ const ASIDE: [&str; 11] = [
     "test_every",
 ];
 
+/// Keys that affect only what is measured.
+const MEASURED: [&str; 10] = [
+    "lca_size",
+    "lca_every",
+    "by_class",
+    "class_every",
+    "lca_test",
+    "tolerance",
+    "relative_tolerance",
+    "min_segments",
+    "max_segments",
+    "device",
+];
+
 /// Keys of a configuration with their values, sorted by key.
 pub type Settings = Vec<(String, String)>;
 
@@ -53,7 +67,19 @@ fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
     }
 }
 
-/// Returns the keys in which runs differ, and the value of each run; `–` where a key is missing. In the order of keys.
+/// Returns the rank of a setting among others: rules of single layers first, then other settings of the training, then
+/// those of its measurement.
+#[must_use]
+pub fn rank(key: &str) -> u8 {
+    match key {
+        "layer" => 0,
+        _ if MEASURED.contains(&key) => 2,
+        _ => 1,
+    }
+}
+
+/// Returns the keys in which runs differ, and the value of each run; `–` where a key is missing. In the order of their
+/// [`rank`]s, then of the keys.
 #[must_use]
 pub fn differing<'a>(all: &[&'a Settings]) -> Vec<(&'a str, Vec<&'a str>)> {
     let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -62,9 +88,11 @@ pub fn differing<'a>(all: &[&'a Settings]) -> Vec<(&'a str, Vec<&'a str>)> {
             values.entry(key).or_insert_with(|| vec!["–"; all.len()])[run] = value;
         }
     }
-    (values.into_iter())
+    let mut differing: Vec<(&str, Vec<&str>)> = (values.into_iter())
         .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
-        .collect()
+        .collect();
+    differing.sort_by_key(|(key, _)| rank(key));
+    differing
 }
 
 /// Short words for settings.

@@ -16,8 +16,8 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::app::{Picker, PickerAction, letter};
-use crate::runs::{Column, Content, RunEntry};
+use crate::app::{Picker, PickerAction};
+use crate::runs::{Column, Content, RunEntry, letter};
 use crate::text::harmless;
 use crate::tui::run::ScreenOptions;
 use crate::tui::theme::{Glyphs, Theme};
@@ -205,7 +205,7 @@ const HELP: [&str; 17] = [
     "lenet         part of the name, network, data set, status or settings",
     "status:failed part of one column or setting",
     "lr<0.1        a number of one column or setting: < <= > >= = !=",
-    "Columns: file status steps done loss held-out accuracy started took seed network",
+    "Columns: file status steps done loss held-out accuracy started took seed",
     "Settings: as in the configuration, such as learning_rate (lr), batch_size (bs)",
     "",
     "Any other key closes the help.",

@@ -13,7 +13,8 @@ use super::super::words::{self, elided};
 use super::{group_name, pen};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, Comparison, letter};
+use crate::app::{App, Comparison};
+use crate::runs::letter;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
 

@@ -29,7 +29,8 @@ use self::charts::Charts;
 use self::table::Table;
 use super::words::{self, either, elided, width_of};
 use crate::analysis::numbers::format_signed;
-use crate::app::{Comparison, RunModel, letter};
+use crate::app::{Comparison, RunModel};
+use crate::runs::letter;
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::Pen;
@@ -149,13 +150,27 @@ fn differences(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'stat
         let name = format!("{}: ", letter(*run));
         // An equal share of the rest of the line.
         let share = left / (differing.len() - place);
-        let text = elided(difference, share.saturating_sub(name.len() + 2), theme);
+        let text = whole_words(difference, share.saturating_sub(name.len() + 2), theme);
         left = left.saturating_sub(usize::from(width_of(&text)) + name.len() + 2);
         line.push_span(Span::raw(if place > 0 { "  " } else { " " }));
         line.push_span(Span::styled(name, pen(theme, *run).style));
         line.push_span(Span::raw(text));
     }
     line
+}
+
+/// As many words of a text as fit, and a sign if there are more.
+fn whole_words(text: &str, width: usize, theme: &Theme) -> String {
+    if usize::from(width_of(text)) <= width {
+        return text.to_owned();
+    }
+    let more = either(theme, "…", "...");
+    let fits = |end: &usize| usize::from(width_of(&text[..*end]) + 1 + width_of(more)) <= width;
+    let mut ends = text.rmatch_indices(' ').map(|(at, _)| at);
+    match ends.find(fits) {
+        Some(end) => format!("{} {more}", &text[..end]),
+        None => elided(text, width, theme),
+    }
 }
 
 /// The losses of all runs at the cursor.
@@ -251,6 +266,17 @@ mod tests {
         };
         app.compare_with("a.h5", vec![other]);
         app
+    }
+
+    #[test]
+    fn settings_are_cut_between_words() {
+        let theme = theme();
+        let cut = |width| whole_words("fc3:freeze lr=0.1 seed=2", width, &theme);
+        assert_eq!(cut(24), "fc3:freeze lr=0.1 seed=2");
+        assert_eq!(cut(23), "fc3:freeze lr=0.1 …");
+        assert_eq!(cut(19), "fc3:freeze lr=0.1 …");
+        assert_eq!(cut(18), "fc3:freeze …");
+        assert!(cut(8).contains('…') && width_of(&cut(8)) <= 8);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use super::super::words::{self, either, elided};
 use super::{FIXED_ROWS, group_name};
 use crate::analysis::numbers::format_signed;
 use crate::analysis::ttest::Mean;
-use crate::app::{App, Comparison, Stretch, letter};
+use crate::app::{App, Comparison, Stretch};
 use crate::layout::Layer;
+use crate::runs::letter;
 use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 
